@@ -1,0 +1,1 @@
+//! Cgroups: one enum of managers, no trait objects.

@@ -1,0 +1,1 @@
+//! `linux.resources` of the runtime-spec (config-linux.md, "Control groups").

@@ -1,0 +1,3 @@
+//! tare: the program.
+
+fn main() {}
