@@ -8,6 +8,11 @@
 
 pub mod cgroups;
 pub mod config;
+pub mod container;
 pub mod error;
+pub mod hooks;
+pub mod init;
+pub mod plan;
+pub mod spawn;
 #[allow(unsafe_code)]
 pub mod sys;

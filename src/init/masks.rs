@@ -103,7 +103,8 @@ impl Mask<'_> {
             Some(null) => null,
             None => open_host_null()?,
         };
-        Ok(self.null.insert(null).as_fd())
+        let null: &OwnedFd = self.null.insert(null);
+        Ok(null.as_fd())
     }
 }
 

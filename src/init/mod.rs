@@ -9,7 +9,7 @@ mod console;
 mod copy_up;
 mod credentials;
 mod devices;
-mod gate;
+pub mod gate;
 mod masks;
 mod mounts;
 mod namespaces;
@@ -24,14 +24,15 @@ use crate::error::{Code, Context, Error, Result};
 use crate::hooks::{self, Status};
 use crate::plan::Plan;
 use crate::plan::namespaces::Fork;
-use crate::sys::{exec, signals};
+use crate::sys::exec;
+use gate::Gate;
 use procfs::Procfs;
 use rustix::process::DumpableBehavior;
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use wire::{FromInit, FromParent, Wire};
 
 /// The first argument that makes this binary the init stage. No user ever types it.
@@ -65,7 +66,7 @@ pub fn run(wire: RawFd) -> ! {
 /// `wire` is where a failure is told: at first to the parent, after the gate to `start`.
 fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
     let to_parent = wire.as_ref().ok_or_else(|| Error::new(Code::Protocol, "there is no wire"))?;
-    let Received { mut plan, cgroups, namespaces, gate } = receive(to_parent)?;
+    let Received { mut plan, cgroups, namespaces, gate, container_lock } = receive(to_parent)?;
     exec::cloexec_from(3 + plan.preserved_fds as RawFd).context(|| "marking descriptors close-on-exec")?;
     process::enter_cgroups(cgroups, &plan.process)?;
     namespaces::enter(&plan.namespaces, namespaces, to_parent)?;
@@ -74,7 +75,8 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
     to_parent.await_continue()?;
     if let Some(gate) = gate {
         *wire = None;
-        *wire = Some(gate::wait(gate)?);
+        drop(container_lock);
+        *wire = Some(gate.wait()?);
     }
     if let Some(state) = &plan.hooks.state {
         hooks::run(&plan.hooks.start_container, &here(state, Status::Created))?;
@@ -126,7 +128,8 @@ struct Received {
     plan: Plan,
     cgroups: Vec<OwnedFd>,
     namespaces: Vec<OwnedFd>,
-    gate: Option<OwnedFd>,
+    gate: Option<Gate>,
+    container_lock: Option<OwnedFd>,
 }
 
 fn receive(wire: &Wire) -> Result<Received> {
@@ -140,13 +143,17 @@ fn receive(wire: &Wire) -> Result<Received> {
     let file = descriptors.next().map(File::from);
     let cgroups: Vec<OwnedFd> = descriptors.by_ref().take(cgroups).collect();
     let namespaces: Vec<OwnedFd> = descriptors.by_ref().take(namespaces).collect();
-    let gate = if gate { descriptors.next() } else { None };
+    let gate = match (gate, descriptors.next(), descriptors.next()) {
+        (true, Some(listener), Some(lock)) => Some(Gate { listener, lock }),
+        _ => None,
+    };
+    let container_lock = descriptors.next();
     let mut bytes = Vec::new();
     file.ok_or_else(|| Error::new(Code::Protocol, "the plan came without its file"))?
         .read_to_end(&mut bytes)
         .context(|| "reading the plan")?;
     let plan = postcard::from_bytes(&bytes).map_err(|e| Error::new(Code::Protocol, format!("the plan: {e}")))?;
-    Ok(Received { plan, cgroups, namespaces, gate })
+    Ok(Received { plan, cgroups, namespaces, gate, container_lock })
 }
 
 /// The state as a hook inside the container is told it: the pid is ours, in our namespace.

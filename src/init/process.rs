@@ -9,7 +9,6 @@ use crate::plan::process::Process;
 use crate::plan::rootfs::ContainerPath;
 use crate::sys::{keyring, schedule, signals};
 use rustix::fs::{FileType, OFlags};
-use rustix::thread::CpuSet;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -37,16 +36,11 @@ pub fn enter_cgroups(files: Vec<OwnedFd>, process: &Process) -> Result<()> {
     Ok(())
 }
 
-fn set_affinity(cpus: Option<&[u32]>, which: &str) -> Result<()> {
-    let Some(cpus) = cpus else { return Ok(()) };
-    let mut set = CpuSet::new();
-    for &cpu in cpus {
-        if cpu as usize >= CpuSet::MAX_CPU {
-            return Err(Error::new(Code::InvalidConfig, format!("process.execCPUAffinity.{which}: there is no CPU {cpu}")));
-        }
-        set.set(cpu as usize);
+fn set_affinity(cpus: Option<&[u64]>, which: &str) -> Result<()> {
+    match cpus {
+        Some(mask) => schedule::set_affinity(mask).context(|| format!("process.execCPUAffinity.{which}")),
+        None => Ok(()),
     }
-    rustix::thread::sched_setaffinity(None, &set).context(|| format!("process.execCPUAffinity.{which}"))
 }
 
 /// Joins the container's session keyring, and lets its processes search it.
@@ -87,7 +81,7 @@ pub fn set_names(plan: &Plan) -> Result<()> {
 /// The limit that the kernel refuses, by name.
 pub fn set_limits(process: &Process) -> Result<()> {
     for limit in &process.rlimits {
-        crate::sys::schedule::set_rlimit(limit.resource, limit.soft, limit.hard)
+        schedule::set_rlimit(limit.resource, limit.soft, limit.hard)
             .context(|| format!("process.rlimits: setting {} to {}/{}", limit.name, limit.soft, limit.hard))
             .map_err(|error| match error.errno() {
                 Some(libc::EPERM) => error.hint("raising a hard limit takes CAP_SYS_RESOURCE"),
@@ -109,8 +103,7 @@ pub fn set_scheduling(process: &Process) -> Result<()> {
         schedule::set_io_priority(priority).context(|| "process.ioPriority")?;
     }
     if let Some(policy) = &process.memory_policy {
-        let nodes: Vec<libc::c_ulong> = policy.nodes.iter().map(|&word| word as libc::c_ulong).collect();
-        schedule::set_memory_policy(policy.mode, &nodes).context(|| "linux.memoryPolicy")?;
+        schedule::set_memory_policy(policy.mode, &policy.nodes).context(|| "linux.memoryPolicy")?;
     }
     if let Some(persona) = process.personality {
         schedule::set_personality(persona as libc::c_ulong).context(|| "linux.personality")?;

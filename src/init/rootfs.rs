@@ -76,10 +76,10 @@ fn open(rootfs: &Rootfs) -> Result<Root> {
     if rootfs.switch == Switch::Chroot {
         return rustix::fs::open(&rootfs.path, flags, Mode::empty()).map(Root::new).context(doing);
     }
-    let host_root = rustix::fs::open(c"/", flags, Mode::empty()).context(|| "opening /")?;
-    mounts::propagate(&host_root, &[rootfs.propagation]).context(|| "linux.rootfsPropagation")?;
+    let host = host_propagation(rootfs);
+    mounts::propagate(open_host_root()?, &[host]).context(|| "linux.rootfsPropagation")?;
     let place = rustix::fs::open(&rootfs.path, flags, Mode::empty()).context(doing)?;
-    if rootfs.propagation.kind == PropagationKind::Shared {
+    if host.kind == PropagationKind::Shared {
         make_parent_private(&place)?;
     }
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
@@ -89,6 +89,23 @@ fn open(rootfs: &Rootfs) -> Result<Root> {
     let tree = rustix::mount::open_tree(&place, c"", flags).context(doing)?;
     mounts::attach(&tree, &place).context(doing)?;
     Ok(Root::new(tree))
+}
+
+fn open_host_root() -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(c"/", flags, Mode::empty()).context(|| "opening /")
+}
+
+/// What the copy of the host's mounts is changed to, all of it: so that mounts made here do
+/// not reach the host, unless the config wants just that. An unbindable tree would keep the
+/// rootfs itself from being bound.
+fn host_propagation(rootfs: &Rootfs) -> Propagation {
+    let kind = match rootfs.propagation.map(|propagation| propagation.kind) {
+        Some(PropagationKind::Shared) => PropagationKind::Shared,
+        Some(PropagationKind::Private | PropagationKind::Unbindable) => PropagationKind::Private,
+        Some(PropagationKind::Slave) | None => PropagationKind::Slave,
+    };
+    Propagation { kind, recursive: true }
 }
 
 /// pivot_root(2) refuses a new root whose parent mount is shared, and a shared one would carry
@@ -112,22 +129,33 @@ fn make_parent_private(place: &OwnedFd) -> Result<()> {
 fn switch(root: &Root, rootfs: &Rootfs) -> Result<()> {
     rustix::process::fchdir(root).context(|| "entering the rootfs")?;
     match rootfs.switch {
-        Switch::Pivot => {
-            // The old root lands on top of the new one, and is unmounted from there: no
-            // directory for it is needed in the rootfs (pivot_root(2), "pivot_root(".", ".")").
-            rustix::process::pivot_root(c".", c".").context(|| "pivot_root").map_err(|error| match error.errno() {
-                Some(libc::EINVAL) => error.hint("a root on ramfs cannot be pivoted: use --no-pivot"),
-                _ => error,
-            })?;
-            mounts::detach(c".")?;
-        }
+        Switch::Pivot => pivot()?,
         Switch::Move => {
-            let host_root = rustix::fs::open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-                .context(|| "opening /")?;
-            mounts::attach(root, host_root).context(|| "moving the rootfs over /")?;
+            mounts::attach(root, open_host_root()?).context(|| "moving the rootfs over /")?;
             rustix::process::chroot(c".").context(|| "chroot")?;
         }
         Switch::Chroot => rustix::process::chroot(c".").context(|| "chroot")?,
     }
-    rustix::process::chdir(c"/").context(|| "entering the container's /")
+    rustix::process::chdir(c"/").context(|| "entering the container's /")?;
+    match rootfs.propagation {
+        Some(wanted) if rootfs.switch != Switch::Chroot => {
+            mounts::propagate(root, &[wanted]).context(|| "linux.rootfsPropagation")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// pivot_root(2) with the old root on top of the new one, unmounted from there: no directory
+/// for it is needed in the rootfs.
+fn pivot() -> Result<()> {
+    let old = open_host_root()?;
+    rustix::process::pivot_root(c".", c".").context(|| "pivot_root").map_err(|error| match error.errno() {
+        Some(libc::EINVAL) => error.hint("a root on ramfs cannot be pivoted: use --no-pivot"),
+        _ => error,
+    })?;
+    // Else a shared tree would be unmounted on the host as well.
+    mounts::propagate(&old, &[Propagation { kind: PropagationKind::Slave, recursive: true }])
+        .context(|| "cutting off the old root")?;
+    rustix::process::fchdir(&old).context(|| "entering the old root")?;
+    mounts::detach(c".")
 }

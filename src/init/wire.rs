@@ -43,8 +43,9 @@ const MAX_DESCRIPTORS: usize = 253;
 #[derive(Debug, Serialize, Deserialize)]
 pub enum FromParent {
     /// The plan, and how many descriptors of each kind come with it, in this order: the file
-    /// that holds the plan, the cgroup files to write "0" to, the namespaces to join, the
-    /// socket on which to wait for `start`.
+    /// that holds the plan, the cgroup files to write "0" to, the namespaces to join; then,
+    /// where there is a gate, its listener, its lock, and the container's own lock, which the
+    /// init stage keeps until it is known by state.json.
     Plan {
         /// Files of the cgroups to enter.
         cgroups: u32,

@@ -5,6 +5,7 @@
 //! fail carries the config path it came from, for the error. One type serves create and exec:
 //! exec is a plan that joins namespaces and has no rootfs to set up.
 
+pub mod build;
 pub mod capabilities;
 pub mod mounts;
 pub mod namespaces;

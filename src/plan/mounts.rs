@@ -19,8 +19,6 @@ pub struct Mount {
     pub recursive: Attributes,
     /// Changes of propagation, in order.
     pub propagation: Vec<Propagation>,
-    /// An idmapping, which the parent has put on the mount it sends.
-    pub idmapped: bool,
 }
 
 /// What is mounted.
@@ -202,7 +200,7 @@ impl Options {
                 } else if let Some((_, flag)) = SUPERBLOCK_OFF.iter().find(|(name, _)| *name == option) {
                     self.file_system.retain(|present| present.key != *flag);
                 } else {
-                    self.file_system.push(file_system_option(option));
+                    self.file_system.push(FsOption::parse(option));
                 }
             }
         }
@@ -232,14 +230,15 @@ fn propagation(name: &str) -> Option<Propagation> {
         .or_else(|| name.strip_prefix('r').and_then(find).map(|kind| Propagation { kind, recursive: true }))
 }
 
-fn file_system_option(option: &str) -> FsOption {
-    match option.split_once('=') {
-        Some((key, value)) => {
-            // The quotes belong to the list; fsconfig(2) takes the bare value.
-            let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
-            FsOption { key: key.to_owned(), value: Some(bare.to_owned()) }
-        }
-        None => FsOption { key: option.to_owned(), value: None },
+impl FsOption {
+    /// Reads `key` or `key=value`.
+    pub fn parse(option: &str) -> Self {
+        let Some((key, value)) = option.split_once('=') else {
+            return Self { key: option.to_owned(), value: None };
+        };
+        // The quotes belong to the list; fsconfig(2) takes the bare value.
+        let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+        Self { key: key.to_owned(), value: Some(bare.to_owned()) }
     }
 }
 

@@ -73,15 +73,15 @@ pub struct Rlimit {
 pub struct MemoryPolicy {
     /// `MPOL_*` with its `MPOL_F_*` bits.
     pub mode: i32,
-    /// The mask of nodes, in words of the kernel's `unsigned long`.
+    /// Bit n of the words is node n.
     pub nodes: Vec<u64>,
 }
 
-/// Which CPUs an exec'd process runs on: lists as sched_setaffinity(2) bits.
+/// Which CPUs an exec'd process runs on: bit n of the words is CPU n.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Affinity {
     /// While it is being set up, before it is in the container's cgroup.
-    pub initial: Option<Vec<u32>>,
+    pub initial: Option<Vec<u64>>,
     /// From the moment it is in the container's cgroup.
-    pub last: Option<Vec<u32>>,
+    pub last: Option<Vec<u64>>,
 }

@@ -11,8 +11,8 @@ pub struct Rootfs {
     pub path: PathBuf,
     /// `root.readonly`.
     pub readonly: bool,
-    /// `linux.rootfsPropagation`: what the new mount namespace's mounts are changed to.
-    pub propagation: Propagation,
+    /// `linux.rootfsPropagation`, of the container's root mount.
+    pub propagation: Option<Propagation>,
     /// How the process gets the rootfs as its root.
     pub switch: Switch,
     /// In order.
@@ -98,7 +98,7 @@ impl ContainerPath {
     }
 
     /// Its names, outermost first; none for "/".
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/').filter(|name| !name.is_empty())
     }
 

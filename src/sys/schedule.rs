@@ -5,7 +5,7 @@ use std::io;
 
 /// `struct sched_attr` of sched_setattr(2), version 1 of the kernel's ABI.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct SchedAttr {
     /// Its own size, in bytes.
     pub size: u32,
@@ -35,6 +35,16 @@ pub fn set_scheduler(mut attr: SchedAttr) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) }).map(drop)
 }
 
+/// Sets the CPUs that this process may run on: bit n of the words is CPU n.
+///
+/// # Errors
+/// `EINVAL` where none of them is to be had.
+pub fn set_affinity(mask: &[u64]) -> io::Result<()> {
+    // SAFETY: the mask outlives the call, which gets its size in bytes. The kernel's words are
+    // `unsigned long`s in native order, which on 64-bit machines are these.
+    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(mask), mask.as_ptr()) }).map(drop)
+}
+
 /// Sets this process's I/O priority to `class << 13 | level`.
 ///
 /// # Errors
@@ -49,12 +59,12 @@ pub fn set_io_priority(value: i32) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of set_mempolicy(2).
-pub fn set_memory_policy(mode: i32, nodes: &[libc::c_ulong]) -> io::Result<()> {
+pub fn set_memory_policy(mode: i32, nodes: &[u64]) -> io::Result<()> {
     // The kernel reads one bit less than it is told (man set_mempolicy, "maxnode").
     let bits = if nodes.is_empty() {
         0
     } else {
-        nodes.len() * libc::c_ulong::BITS as usize + 1
+        nodes.len() * 64 + 1
     };
     // SAFETY: the mask holds at least `bits - 1` bits and outlives the call.
     check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, nodes.as_ptr(), bits) }).map(drop)
