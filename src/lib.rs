@@ -9,5 +9,6 @@
 pub mod cgroups;
 pub mod config;
 pub mod error;
+pub mod spec;
 #[allow(unsafe_code)]
 pub mod sys;
