@@ -14,5 +14,6 @@ pub mod hooks;
 pub mod init;
 pub mod plan;
 pub mod spawn;
+pub mod spec;
 #[allow(unsafe_code)]
 pub mod sys;

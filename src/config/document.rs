@@ -1,5 +1,6 @@
 //! A JSON file with its name: reading it into a type, and saying what is wrong where.
 
+use super::check::Findings;
 use super::keys;
 use super::locate::{Node, Position};
 use super::path::{Path, Step};
@@ -87,34 +88,67 @@ impl Document {
 
     /// Reads the text into a type. Keys that it does not know are warned of.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
+        let text = std::str::from_utf8(&self.text).map_err(|error| {
+            let line = self.line(error.valid_up_to(), &Path::default(), "not UTF-8");
+            Error::new(Code::InvalidConfig, line)
+        })?;
         let mut unknown = Vec::new();
-        let mut reader = serde_json::Deserializer::from_slice(&self.text);
+        let mut reader = serde_json::Deserializer::from_str(text);
         let value = serde_ignored::deserialize(&mut reader, |path| unknown.push(steps(&path)))
             .and_then(|value| reader.end().map(|()| value))
-            .map_err(|error| self.syntax(&error))?;
+            .map_err(|error| self.unreadable(&error))?;
+        self.refuse_nul(text)?;
         if !unknown.is_empty() {
             self.warn_unknown::<T>(unknown);
         }
         Ok(value)
     }
 
+    /// The kernel takes strings to their first NUL: what is behind it would be cut off.
+    fn refuse_nul(&self, text: &str) -> Result<()> {
+        let is_nul = |(at, _): (usize, _)| text[at..].starts_with("\\u0000");
+        if !text.match_indices('\\').any(is_nul) {
+            return Ok(());
+        }
+        match Node::read(&self.text).string_with(text, '\0') {
+            Some((path, offset)) => {
+                let line = self.line(offset, &path, "contains a NUL byte");
+                Err(Error::new(Code::InvalidConfig, line))
+            }
+            // It was an escaped backslash before "u0000".
+            None => Ok(()),
+        }
+    }
+
+    /// Warns of what is odd, and of all that is wrong gives what comes first in the text.
+    pub fn judge(&self, findings: Findings) -> Result<()> {
+        if findings.warnings.is_empty() && findings.faults.is_empty() {
+            return Ok(());
+        }
+        let tree = Node::read(&self.text);
+        for warning in &findings.warnings {
+            let offset = tree.value_of(&warning.path);
+            log::warn!("{}", self.line(offset, &warning.path, &warning.message));
+        }
+        let place = |fault: &&Fault| tree.value_of(&fault.path);
+        match findings.faults.iter().min_by_key(place) {
+            Some(fault) => Err(self.error_at(place(&fault), fault)),
+            None => Ok(()),
+        }
+    }
+
     /// The error for a fault, with file, line and column.
     pub fn error(&self, fault: &Fault) -> Error {
-        let offset = Node::read(&self.text).value_of(&fault.path);
-        let error = Error::new(
-            Code::InvalidConfig,
-            self.line(offset, &fault.path, &fault.message),
-        );
+        self.error_at(Node::read(&self.text).value_of(&fault.path), fault)
+    }
+
+    fn error_at(&self, offset: usize, fault: &Fault) -> Error {
+        let line = self.line(offset, &fault.path, &fault.message);
+        let error = Error::new(Code::InvalidConfig, line);
         match &fault.hint {
             Some(hint) => error.hint(hint),
             None => error,
         }
-    }
-
-    /// Warns of something that is odd but no error.
-    pub fn warn(&self, fault: &Fault) {
-        let offset = Node::read(&self.text).value_of(&fault.path);
-        log::warn!("{}", self.line(offset, &fault.path, &fault.message));
     }
 
     fn warn_unknown<T: DeserializeOwned>(&self, unknown: Vec<Path>) {
@@ -135,7 +169,7 @@ impl Document {
     }
 
     /// serde_json says where it stopped reading; what is wrong is the value before.
-    fn syntax(&self, error: &serde_json::Error) -> Error {
+    fn unreadable(&self, error: &serde_json::Error) -> Error {
         let message = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
         let message = message.strip_suffix(&place).unwrap_or(&message);

@@ -110,11 +110,7 @@ impl Node {
                 Some(index) if !ended => index,
                 _ => return (path, place),
             };
-            let step = match &node.children[child].key {
-                Some((key, _)) => Step::Key(key.clone()),
-                None => Step::Index(child),
-            };
-            path.0.push(step);
+            path.0.push(node.children[child].step(child));
             node = &node.children[child];
             // Right behind a key is what a reader says about the key.
             place = if offset < node.value.start {
@@ -122,6 +118,32 @@ impl Node {
             } else {
                 node.value.start
             };
+        }
+    }
+
+    /// The first string with `letter` in it: a value, or a member's key.
+    pub fn string_with(&self, text: &str, letter: char) -> Option<(Path, usize)> {
+        let key = self.key.as_ref().filter(|(key, _)| key.contains(letter));
+        if let Some((_, at)) = key {
+            return Some((Path::default(), *at));
+        }
+        if let Ok(string) = serde_json::from_str::<Cow<'_, str>>(&text[self.value.clone()]) {
+            return string
+                .contains(letter)
+                .then(|| (Path::default(), self.value.start));
+        }
+        self.children.iter().enumerate().find_map(|(index, child)| {
+            let (mut path, place) = child.string_with(text, letter)?;
+            path.0.insert(0, child.step(index));
+            Some((path, place))
+        })
+    }
+
+    /// The step that leads to this child from its parent.
+    fn step(&self, index: usize) -> Step {
+        match &self.key {
+            Some((key, _)) => Step::Key(key.clone()),
+            None => Step::Index(index),
         }
     }
 

@@ -5,12 +5,14 @@
 //! config into a plan. They are for JSON alone: absent fields are left out when written,
 //! which the wire's format cannot express.
 
+pub mod check;
 mod de;
 pub mod document;
 pub mod hooks;
 mod keys;
 pub mod linux;
 mod locate;
+pub mod memory_policy;
 pub mod mount;
 pub mod path;
 pub mod process;
@@ -94,12 +96,18 @@ impl Config {
 
 /// Reads and checks a bundle's config.json.
 pub fn load(path: &FilePath) -> Result<Config> {
-    Document::regular(path)?.parse()
+    let document = Document::regular(path)?;
+    let config = document.parse()?;
+    document.judge(check::config(&config))?;
+    Ok(config)
 }
 
 /// Reads and checks the file of `exec --process`.
 pub fn load_process(path: &FilePath) -> Result<Process> {
-    Document::any(path)?.parse()
+    let document = Document::any(path)?;
+    let process = document.parse()?;
+    document.judge(check::exec_process(&process))?;
+    Ok(process)
 }
 
 /// The root filesystem.

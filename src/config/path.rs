@@ -34,13 +34,11 @@ impl From<usize> for Step {
 }
 
 /// `at!["mounts", 3, "options"]`
-#[allow(unused_macros)]
 macro_rules! at {
     ($($step:expr),* $(,)?) => {
         $crate::config::path::Path(vec![$($crate::config::path::Step::from($step)),*])
     };
 }
-#[allow(unused_imports)]
 pub(crate) use at;
 
 impl fmt::Display for Path {
