@@ -25,12 +25,12 @@ test: tare
 	@scripts/setup test
 	cargo test
 	-@scripts/setup conformance
-	@tests/oci-conformance/run ./tare
+	@RUNTIME=./tare tests/oci-conformance/run
 
 # The upstream runtime-tools suite alone.
 conformance: tare
 	@scripts/setup conformance
-	@tests/oci-conformance/run ./tare
+	@RUNTIME=./tare tests/oci-conformance/run
 
 # Compares with the runtimes found here; ARGS are the benchmark's (see benches/README.md).
 bench:
