@@ -82,7 +82,10 @@ fn state_has_runcs_fields(t: &Sandbox) {
     assert_eq!(state["id"], c.id.as_str());
     assert_eq!(state["status"], "running");
     assert_eq!(state["bundle"], c.bundle.to_str().unwrap());
-    assert_eq!(state["rootfs"], c.rootfs("").to_str().unwrap().trim_end_matches('/'));
+    assert_eq!(
+        state["rootfs"],
+        c.rootfs("").to_str().unwrap().trim_end_matches('/')
+    );
     assert_eq!(state["owner"], "");
     assert_eq!(state["annotations"], json!({"org.example.key": "value"}));
     assert!(state["ociVersion"].as_str().unwrap().starts_with("1."));
@@ -163,7 +166,10 @@ fn unknown_id(t: &Sandbox) {
         t.tare([verb, &id]).run().exits(1).says("does not exist");
     }
     // runc answers 255 when exec fails before there is a process.
-    t.tare(["exec", &id, "true"]).run().fails().says("does not exist");
+    t.tare(["exec", &id, "true"])
+        .run()
+        .fails()
+        .says("does not exist");
 }
 
 fn delete_force_of_unknown_id(t: &Sandbox) {
@@ -174,7 +180,9 @@ fn delete_force_of_unknown_id(t: &Sandbox) {
 fn start_twice(t: &Sandbox) {
     let mut c = t.container();
     c.run_sleeping();
-    c.start().exits(1).says("cannot start an already running container");
+    c.start()
+        .exits(1)
+        .says("cannot start an already running container");
     assert_eq!(c.status(), "running");
 }
 
@@ -184,7 +192,9 @@ fn start_of_stopped(t: &Sandbox) {
     c.create().ok();
     c.start().ok();
     c.wait_for_status("stopped");
-    c.start().exits(1).says("cannot start a container that has stopped");
+    c.start()
+        .exits(1)
+        .says("cannot start a container that has stopped");
 }
 
 fn delete_of_running_is_refused(t: &Sandbox) {
@@ -229,7 +239,9 @@ fn pid_file(t: &Sandbox) {
     let mut c = t.container();
     c.args(["sleep", "1000"]);
     let file = t.path("pid");
-    c.create_with(&["--pid-file", file.to_str().unwrap()]).run().ok();
+    c.create_with(&["--pid-file", file.to_str().unwrap()])
+        .run()
+        .ok();
     // Not even a newline: the shims parse it whole.
     assert_eq!(fs::read_to_string(file).unwrap(), c.pid().to_string());
 }
@@ -384,9 +396,14 @@ fn run_detach(t: &Sandbox) {
 fn run_with_a_bundle_alone(t: &Sandbox) {
     let mut c = t.container();
     c.args(["echo", "here"]).save();
-    t.tare(["run", c.bundle.to_str().unwrap()]).run().ok().prints("here");
+    t.tare(["run", c.bundle.to_str().unwrap()])
+        .run()
+        .ok()
+        .prints("here");
     c.args(["sleep", "1000"]).save();
-    t.tare(["run", "--detach", c.bundle.to_str().unwrap()]).run().ok();
+    t.tare(["run", "--detach", c.bundle.to_str().unwrap()])
+        .run()
+        .ok();
     let name = c.bundle.file_name().unwrap().to_str().unwrap();
     assert_eq!(t.tare(["state", name]).run().ok().json()["id"], name);
 }
@@ -442,7 +459,11 @@ fn two_roots_do_not_know_each_other(t: &Sandbox) {
 fn bundle_is_the_current_directory_by_default(t: &Sandbox) {
     let mut c = t.container();
     c.args(["echo", "here"]).save();
-    t.tare(["run", &c.id]).cwd(&c.bundle).run().ok().prints("here");
+    t.tare(["run", &c.id])
+        .cwd(&c.bundle)
+        .run()
+        .ok()
+        .prints("here");
     // A relative bundle means the same wherever later commands are given.
     c.args(["true"]).save();
     let parent = c.bundle.parent().unwrap();
@@ -456,7 +477,11 @@ fn bundle_is_the_current_directory_by_default(t: &Sandbox) {
 fn standard_input_reaches_the_container(t: &Sandbox) {
     let mut c = t.container();
     c.args(["cat"]);
-    c.run_with(&[]).input("through and through").run().ok().prints("through and through");
+    c.run_with(&[])
+        .input("through and through")
+        .run()
+        .ok()
+        .prints("through and through");
 }
 
 fn create_does_not_wait_for_the_output_to_close(t: &Sandbox) {

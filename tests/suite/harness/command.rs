@@ -252,10 +252,7 @@ impl Output {
     /// Its standard output, without space at the ends, is this.
     #[track_caller]
     pub fn prints(self, text: &str) -> Self {
-        assert!(
-            self.stdout.trim() == text,
-            "stdout is not {text:?}: {self}"
-        );
+        assert!(self.stdout.trim() == text, "stdout is not {text:?}: {self}");
         self
     }
 

@@ -37,7 +37,9 @@ impl<'s> Container<'s> {
 
     /// A path in the rootfs, seen from the host.
     pub fn rootfs(&self, path: &str) -> PathBuf {
-        self.bundle.join("rootfs").join(path.trim_start_matches('/'))
+        self.bundle
+            .join("rootfs")
+            .join(path.trim_start_matches('/'))
     }
 
     /// What the container runs.

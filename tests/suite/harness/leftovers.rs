@@ -131,7 +131,11 @@ fn find_processes(token: &str) -> Vec<(i32, String)> {
         };
         let command = read("cmdline");
         // A zombie is over; it only waits for its parent to look.
-        let is_zombie = read("stat").rsplit(')').next().unwrap_or("").starts_with(" Z");
+        let is_zombie = read("stat")
+            .rsplit(')')
+            .next()
+            .unwrap_or("")
+            .starts_with(" Z");
         if !is_zombie
             && (command.contains(token)
                 || read("cgroup").contains(token)

@@ -167,7 +167,7 @@ impl Sandbox {
     }
 
     /// A number that is new in this sandbox.
-    fn number(&self) -> u32 {
+    pub fn number(&self) -> u32 {
         self.made.set(self.made.get() + 1);
         self.made.get()
     }
