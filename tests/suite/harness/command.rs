@@ -249,6 +249,17 @@ impl Output {
         self
     }
 
+    /// Its standard error holds these words in whatever case.
+    #[track_caller]
+    pub fn mentions(self, words: &str) -> Self {
+        let said = self.stderr.to_lowercase();
+        assert!(
+            said.contains(&words.to_lowercase()),
+            "stderr does not mention {words:?}: {self}"
+        );
+        self
+    }
+
     /// Its standard output, without space at the ends, is this.
     #[track_caller]
     pub fn prints(self, text: &str) -> Self {

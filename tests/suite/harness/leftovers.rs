@@ -113,7 +113,7 @@ fn find_mounts(token: &str) -> Vec<PathBuf> {
 }
 
 /// A container's process is known by its cgroup or its root mount, a runtime's by its
-/// command line or working directory.
+/// command line. What else sees the sandbox's mounts is a bystander.
 fn find_processes(token: &str) -> Vec<(i32, String)> {
     let own = std::process::id() as i32;
     let mut found = Vec::new();
@@ -121,12 +121,11 @@ fn find_processes(token: &str) -> Vec<(i32, String)> {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
             continue;
         };
-        if pid == own {
+        if pid == own || pid == 1 {
             continue;
         }
-        let proc = entry.path();
         let read = |name: &str| {
-            let bytes = fs::read(proc.join(name)).unwrap_or_default();
+            let bytes = fs::read(entry.path().join(name)).unwrap_or_default();
             String::from_utf8_lossy(&bytes).replace('\0', " ")
         };
         let command = read("cmdline");
@@ -136,20 +135,23 @@ fn find_processes(token: &str) -> Vec<(i32, String)> {
             .next()
             .unwrap_or("")
             .starts_with(" Z");
-        if !is_zombie
-            && (command.contains(token)
+        let is_ours = || {
+            command.contains(token)
                 || read("cgroup").contains(token)
-                || read("mountinfo").contains(token) && is_elsewhere(&proc))
-        {
+                || read("mountinfo")
+                    .lines()
+                    .any(|line| is_root_of(line, token))
+        };
+        if !is_zombie && is_ours() {
             found.push((pid, command));
         }
     }
     found
 }
 
-/// Whether the process is in another mount namespace than ours, where the sandbox's paths
-/// may well show in the mount table of any process.
-fn is_elsewhere(proc: &Path) -> bool {
-    let own = fs::read_link("/proc/self/ns/mnt").ok();
-    fs::read_link(proc.join("ns/mnt")).ok() != own
+/// Whether a line of a mount table says that a directory of the sandbox is the root.
+fn is_root_of(line: &str, token: &str) -> bool {
+    let mut fields = line.split(' ').skip(3);
+    let (root, point) = (fields.next(), fields.next());
+    point == Some("/") && root.is_some_and(|root| root.contains(token))
 }
