@@ -181,7 +181,6 @@ fn user_forms(t: &Sandbox) {
 fn user_forms_that_are_wrong(t: &Sandbox) {
     let c = running(t);
     for user in [
-        "",
         ":2",
         "1:",
         " 1",
@@ -313,16 +312,16 @@ fn process_file_that_is_wrong(t: &Sandbox) {
     let c = running(t);
     process_with(t, &c, |p| p["cwd"] = json!("relative"))
         .fails()
-        .says("cwd");
+        .mentions("cwd");
     process_with(t, &c, |p| p["args"] = json!([]))
         .fails()
-        .says("args");
+        .mentions("args");
     process_with(t, &c, |p| p["user"]["uid"] = json!("0"))
         .fails()
-        .says("uid");
+        .mentions("uid");
     process_with(t, &c, |p| p["user"]["uid"] = json!(-1))
         .fails()
-        .says("uid");
+        .mentions("uid");
     let file = t.path("none.json");
     t.tare(["exec", "-p", file.to_str().unwrap(), &c.id])
         .run()
@@ -356,8 +355,9 @@ fn detach_and_pid_file(t: &Sandbox) {
     .run()
     .ok();
     let pid = fs::read_to_string(file).unwrap();
-    let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
-    assert_eq!(command, "sleep\x001003\x00");
+    wait_for("the program", || {
+        fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap() == "sleep\x001003\x00"
+    });
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let inner = status
         .lines()

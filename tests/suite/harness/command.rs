@@ -1,5 +1,6 @@
 //! Running a program with a time limit, and saying what was expected of it.
 
+use super::Sandbox;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::fs::{self, File};
@@ -20,7 +21,6 @@ pub struct Command {
     stdin: Option<Stdio>,
     cwd: Option<PathBuf>,
     env: Vec<(String, String)>,
-    unset: Vec<String>,
     out: PathBuf,
     limit: Duration,
 }
@@ -34,7 +34,6 @@ impl Command {
             stdin: None,
             cwd: None,
             env: Vec::new(),
-            unset: Vec::new(),
             out,
             limit: LIMIT,
         }
@@ -79,6 +78,20 @@ impl Command {
         self.stdin(File::open(path).unwrap())
     }
 
+    /// The same command in a session of its own, with all streams on the terminal that is
+    /// its standard input.
+    pub(super) fn on_terminal(self, t: &Sandbox) -> Self {
+        let mut args = vec![
+            "--ctty".to_owned(),
+            "--wait".to_owned(),
+            self.program.clone(),
+        ];
+        args.extend(self.args);
+        let mut command = t.command("setsid").args(args).redirect("1>&0 2>&0");
+        command.env = self.env;
+        command
+    }
+
     /// Redirections in the shell's words ("3<file 2>&-"), made just before the program.
     pub fn redirect(mut self, words: &str) -> Self {
         self.redirects = words.into();
@@ -110,9 +123,6 @@ impl Command {
             .stdout(File::create(self.out.with_extension("stdout")).unwrap())
             .stderr(File::create(self.out.with_extension("stderr")).unwrap())
             .process_group(0);
-        for name in self.unset {
-            command.env_remove(name);
-        }
         if let Some(cwd) = &self.cwd {
             command.current_dir(cwd);
         }

@@ -4,9 +4,11 @@
 mod command;
 mod container;
 mod leftovers;
+mod terminal;
 
 pub use command::{Command, Output, Running};
 pub use container::Container;
+pub use terminal::{ConsoleSocket, Terminal};
 
 use leftovers::Leftovers;
 use libtest_mimic::{Completion, Failed, Trial};
