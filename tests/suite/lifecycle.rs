@@ -1,0 +1,501 @@
+//! create, start, state, kill, delete, run: what each does, and what each refuses.
+
+use crate::harness::{Sandbox, make_dir, tests, wait_for};
+use serde_json::json;
+use std::fs;
+
+tests![
+    create_start_delete,
+    state_has_runcs_fields,
+    state_of_stopped_container,
+    pause_and_resume_show_in_state,
+    create_needs_a_bundle,
+    id_must_be_new,
+    ids_are_checked,
+    unknown_id,
+    delete_force_of_unknown_id,
+    start_twice,
+    start_of_stopped,
+    delete_of_running_is_refused,
+    delete_of_created,
+    delete_force_of_running,
+    delete_force_of_paused,
+    delete_force_again,
+    pid_file,
+    pid_file_that_cannot_be_written,
+    kill_defaults_to_term,
+    kill_takes_names_and_numbers,
+    kill_of_unknown_signal,
+    kill_of_stopped,
+    kill_of_created,
+    kill_all_reaches_every_process,
+    kill_of_init_ends_its_children,
+    run_returns_the_status,
+    run_returns_128_and_the_signal,
+    run_forwards_signals,
+    run_deletes_the_container,
+    run_keep,
+    run_detach,
+    run_with_a_bundle_alone,
+    run_failing_leaves_nothing,
+    options_after_the_id,
+    root_is_made_when_missing,
+    two_roots_do_not_know_each_other,
+    bundle_is_the_current_directory_by_default,
+    standard_input_reaches_the_container,
+    create_does_not_wait_for_the_output_to_close,
+];
+
+fn create_start_delete(t: &Sandbox) {
+    let mut c = t.container();
+    c.script("echo hello; exit 3");
+    let created = c.create().ok();
+    assert_eq!(c.status(), "created");
+    assert_eq!(created.later(), "", "it ran before it was started");
+    c.start().ok();
+    c.wait_for_status("stopped");
+    assert_eq!(created.later(), "hello\n");
+    c.delete().ok();
+    c.verb(&["state"]).run().fails().says("does not exist");
+    t.assert_nothing_left();
+}
+
+fn state_has_runcs_fields(t: &Sandbox) {
+    let mut c = t.container();
+    c.set("/annotations", json!({"org.example.key": "value"}));
+    c.run_sleeping();
+    let state = c.state();
+    let mut keys: Vec<_> = state.as_object().unwrap().keys().cloned().collect();
+    keys.sort();
+    let expected = [
+        "annotations",
+        "bundle",
+        "created",
+        "id",
+        "ociVersion",
+        "owner",
+        "pid",
+        "rootfs",
+        "status",
+    ];
+    assert_eq!(keys, expected);
+    assert_eq!(state["id"], c.id.as_str());
+    assert_eq!(state["status"], "running");
+    assert_eq!(state["bundle"], c.bundle.to_str().unwrap());
+    assert_eq!(
+        state["rootfs"],
+        c.rootfs("").to_str().unwrap().trim_end_matches('/')
+    );
+    assert_eq!(state["owner"], "");
+    assert_eq!(state["annotations"], json!({"org.example.key": "value"}));
+    assert!(state["ociVersion"].as_str().unwrap().starts_with("1."));
+    let created = state["created"].as_str().unwrap();
+    assert!(
+        created.starts_with("20") && created.contains('T') && created.ends_with('Z'),
+        "not a time in RFC 3339: {created}"
+    );
+    let pid = state["pid"].as_i64().unwrap();
+    assert!(fs::exists(format!("/proc/{pid}")).unwrap());
+}
+
+fn state_of_stopped_container(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["true"]);
+    c.create().ok();
+    c.start().ok();
+    c.wait_for_status("stopped");
+    assert_eq!(c.state()["pid"], 0);
+    c.delete().ok();
+}
+
+fn pause_and_resume_show_in_state(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    c.verb(&["pause"]).run().ok();
+    assert_eq!(c.status(), "paused");
+    c.verb(&["resume"]).run().ok();
+    assert_eq!(c.status(), "running");
+    c.verb(&["resume"]).run().fails().says("not paused");
+}
+
+fn create_needs_a_bundle(t: &Sandbox) {
+    let id = t.id("c");
+    let nowhere = t.path("nowhere");
+    t.tare(["create", "--bundle", nowhere.to_str().unwrap(), &id])
+        .run()
+        .fails()
+        .says("no such file or directory");
+    let empty = t.dir("empty");
+    t.tare(["create", "--bundle", empty.to_str().unwrap(), &id])
+        .run()
+        .fails()
+        .says("config.json");
+    t.assert_nothing_left();
+}
+
+fn id_must_be_new(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    let pid = c.pid();
+    c.create().fails().says("already exists");
+    c.run().fails().says("already exists");
+    assert_eq!(c.pid(), pid, "the first one suffered");
+    assert_eq!(c.status(), "running");
+}
+
+fn ids_are_checked(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["true"]).save();
+    let bundle = c.bundle.to_str().unwrap().to_owned();
+    for id in ["..", ".", "a/b", "/", "", "a b", "ä", "a\nb", "../up"] {
+        for verb in ["create", "run"] {
+            t.tare([verb, "--bundle", &bundle, id]).run().fails();
+        }
+        t.tare(["state", id]).run().fails();
+        t.tare(["delete", id]).run().fails();
+    }
+    t.assert_nothing_left();
+    for name in ["A.b", "a_b", "a-b", "a+b", "1", "..a"] {
+        t.tare(["run", "--bundle", &bundle, &t.id(name)]).run().ok();
+    }
+}
+
+fn unknown_id(t: &Sandbox) {
+    let id = t.id("nobody");
+    for verb in ["state", "start", "kill", "delete", "pause", "resume", "ps"] {
+        t.tare([verb, &id]).run().exits(1).says("does not exist");
+    }
+    // runc answers 255 when exec fails before there is a process.
+    t.tare(["exec", &id, "true"])
+        .run()
+        .fails()
+        .says("does not exist");
+}
+
+fn delete_force_of_unknown_id(t: &Sandbox) {
+    let out = t.tare(["delete", "--force", &t.id("nobody")]).run().ok();
+    assert_eq!(out.stderr, "", "containerd always asks twice: {out}");
+}
+
+fn start_twice(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    c.start()
+        .exits(1)
+        .says("cannot start an already running container");
+    assert_eq!(c.status(), "running");
+}
+
+fn start_of_stopped(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["true"]);
+    c.create().ok();
+    c.start().ok();
+    c.wait_for_status("stopped");
+    c.start()
+        .exits(1)
+        .says("cannot start a container that has stopped");
+}
+
+fn delete_of_running_is_refused(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    c.delete().exits(1).says("is not stopped: running");
+    assert_eq!(c.status(), "running");
+}
+
+fn delete_of_created(t: &Sandbox) {
+    let c = t.container();
+    c.create().ok();
+    c.delete().ok();
+    t.assert_nothing_left();
+}
+
+fn delete_force_of_running(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    c.delete_force().ok();
+    t.assert_nothing_left();
+}
+
+fn delete_force_of_paused(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    c.verb(&["pause"]).run().ok();
+    c.delete_force().ok();
+    t.assert_nothing_left();
+}
+
+fn delete_force_again(t: &Sandbox) {
+    let one = t.container();
+    one.create().ok();
+    one.delete_force().ok();
+    // The second --force finds nothing, and is content.
+    one.delete_force().ok();
+    t.assert_nothing_left();
+}
+
+fn pid_file(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["sleep", "1000"]);
+    let file = t.path("pid");
+    c.create_with(&["--pid-file", file.to_str().unwrap()])
+        .run()
+        .ok();
+    // Not even a newline: the shims parse it whole.
+    assert_eq!(fs::read_to_string(file).unwrap(), c.pid().to_string());
+}
+
+fn pid_file_that_cannot_be_written(t: &Sandbox) {
+    let c = t.container();
+    let file = t.path("nowhere/pid");
+    c.create_with(&["--pid-file", file.to_str().unwrap()])
+        .run()
+        .fails()
+        .says("nowhere");
+    t.assert_nothing_left();
+}
+
+/// A container whose init ends with status 42 on each of these signals.
+fn trapping<'s>(t: &'s Sandbox, signals: &str) -> crate::harness::Container<'s> {
+    let mut c = t.container();
+    c.script(&format!(
+        "trap 'echo caught; exit 42' {signals}; echo ready; while :; do sleep 0.05; done"
+    ));
+    c
+}
+
+fn kill_defaults_to_term(t: &Sandbox) {
+    let c = trapping(t, "TERM");
+    let run = c.run_with(&["--detach"]).run().ok();
+    wait_for("ready", || run.later().contains("ready"));
+    c.verb(&["kill"]).run().ok();
+    c.wait_for_status("stopped");
+    assert!(run.later().contains("caught"));
+}
+
+fn kill_takes_names_and_numbers(t: &Sandbox) {
+    for signal in ["USR1", "SIGUSR1", "10", "usr1", "sigusr1"] {
+        let c = trapping(t, "USR1");
+        let run = c.run_with(&["--detach"]).run().ok();
+        wait_for("ready", || run.later().contains("ready"));
+        c.kill(signal).ok();
+        c.wait_for_status("stopped");
+        assert!(run.later().contains("caught"), "not caught: {signal}");
+    }
+}
+
+fn kill_of_unknown_signal(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    for signal in ["NOSUCH", "999", "-5", "SIG"] {
+        t.tare(["kill", "--", &c.id, signal]).run().fails();
+    }
+    assert_eq!(c.status(), "running");
+}
+
+fn kill_of_stopped(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["true"]);
+    c.create().ok();
+    c.start().ok();
+    c.wait_for_status("stopped");
+    c.kill("KILL").exits(1).says("container not running");
+}
+
+fn kill_of_created(t: &Sandbox) {
+    let c = t.container();
+    c.create().ok();
+    c.kill("KILL").ok();
+    c.wait_for_status("stopped");
+    c.delete().ok();
+}
+
+fn kill_all_reaches_every_process(t: &Sandbox) {
+    // Without a pid namespace of its own, init's death does not take the others along.
+    let mut c = t.container();
+    c.without_namespace("pid");
+    c.script("sleep 1000 & sleep 1000 & echo ready; wait");
+    let run = c.run_with(&["--detach"]).run().ok();
+    wait_for("ready", || run.later().contains("ready"));
+    t.tare(["kill", "--all", &c.id, "KILL"]).run().ok();
+    c.wait_for_status("stopped");
+    c.delete().ok();
+    t.assert_nothing_left();
+}
+
+fn kill_of_init_ends_its_children(t: &Sandbox) {
+    let mut c = t.container();
+    c.script("sleep 1000 & sleep 1000 & echo ready; wait");
+    let run = c.run_with(&["--detach"]).run().ok();
+    wait_for("ready", || run.later().contains("ready"));
+    c.kill("KILL").ok();
+    c.wait_for_status("stopped");
+    c.delete().ok();
+    t.assert_nothing_left();
+}
+
+fn run_returns_the_status(t: &Sandbox) {
+    for status in [0, 1, 42, 126, 255] {
+        let mut c = t.container();
+        c.script(&format!("exit {status}"));
+        c.run().exits(status);
+    }
+}
+
+fn run_returns_128_and_the_signal(t: &Sandbox) {
+    // An init is immune to its own signals, so it must come from outside.
+    let mut c = t.container();
+    c.args(["sleep", "1000"]);
+    let run = c.run_with(&[]).spawn();
+    wait_for("running", || {
+        c.verb(&["state"]).run().stdout.contains("\"running\"")
+    });
+    c.kill("KILL").ok();
+    run.wait().exits(128 + 9);
+    t.assert_nothing_left();
+}
+
+fn run_forwards_signals(t: &Sandbox) {
+    let c = trapping(t, "TERM USR2");
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::USR2] {
+        let run = c.run_with(&[]).spawn();
+        wait_for("ready", || run.stdout().contains("ready"));
+        run.signal(signal);
+        run.wait().exits(42);
+    }
+}
+
+fn run_deletes_the_container(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["true"]);
+    c.run().ok();
+    t.assert_nothing_left();
+    c.run().ok();
+}
+
+fn run_keep(t: &Sandbox) {
+    let mut c = t.container();
+    c.script("exit 7");
+    c.run_with(&["--keep"]).run().exits(7);
+    assert_eq!(c.status(), "stopped");
+    c.delete().ok();
+    t.assert_nothing_left();
+}
+
+fn run_detach(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["sleep", "1000"]);
+    for option in ["--detach", "-d"] {
+        c.run_with(&[option]).run().ok();
+        assert_eq!(c.status(), "running");
+        c.delete_force().ok();
+    }
+}
+
+fn run_with_a_bundle_alone(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["echo", "here"]).save();
+    t.tare(["run", c.bundle.to_str().unwrap()])
+        .run()
+        .ok()
+        .prints("here");
+    c.args(["sleep", "1000"]).save();
+    t.tare(["run", "--detach", c.bundle.to_str().unwrap()])
+        .run()
+        .ok();
+    let name = c.bundle.file_name().unwrap().to_str().unwrap();
+    assert_eq!(t.tare(["state", name]).run().ok().json()["id"], name);
+}
+
+fn run_failing_leaves_nothing(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["no-such-program"]);
+    c.run().fails();
+    t.assert_nothing_left();
+    c.create().fails();
+    t.assert_nothing_left();
+}
+
+fn options_after_the_id(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["sleep", "1000"]).save();
+    let bundle = c.bundle.to_str().unwrap();
+    let pid_file = t.path("pid");
+    t.tare(["create", &c.id, "--bundle", bundle])
+        .args(["--pid-file", pid_file.to_str().unwrap()])
+        .run()
+        .ok();
+    assert!(pid_file.exists());
+    c.start().ok();
+    c.verb(&["delete"]).arg("--force").run().ok();
+    t.tare(["run", &c.id, "-b", bundle, "-d"]).run().ok();
+    assert_eq!(c.status(), "running");
+}
+
+fn root_is_made_when_missing(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["true"]).save();
+    let root = t.path("some/where/deep");
+    t.command(crate::harness::runtime())
+        .args(["--root", root.to_str().unwrap()])
+        .args(["run", "-b", c.bundle.to_str().unwrap(), &c.id])
+        .run()
+        .ok();
+    assert!(root.is_dir());
+}
+
+fn two_roots_do_not_know_each_other(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    let other = t.dir("other");
+    t.command(crate::harness::runtime())
+        .args(["--root", other.to_str().unwrap(), "state", &c.id])
+        .run()
+        .fails()
+        .says("does not exist");
+}
+
+fn bundle_is_the_current_directory_by_default(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["echo", "here"]).save();
+    t.tare(["run", &c.id])
+        .cwd(&c.bundle)
+        .run()
+        .ok()
+        .prints("here");
+    // A relative bundle means the same wherever later commands are given.
+    c.args(["true"]).save();
+    let parent = c.bundle.parent().unwrap();
+    let name = c.bundle.file_name().unwrap().to_str().unwrap();
+    t.tare(["create", "-b", name, &c.id]).cwd(parent).run().ok();
+    assert_eq!(c.state()["bundle"], c.bundle.to_str().unwrap());
+    make_dir(&t.path("else"));
+    c.verb(&["start"]).cwd(&t.path("else")).run().ok();
+}
+
+fn standard_input_reaches_the_container(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["cat"]);
+    c.run_with(&[])
+        .input("through and through")
+        .run()
+        .ok()
+        .prints("through and through");
+}
+
+fn create_does_not_wait_for_the_output_to_close(t: &Sandbox) {
+    // The container holds the pipe's writing end; `create | cat` would never end if the
+    // runtime did too.
+    let mut c = t.container();
+    c.args(["sleep", "1000"]).save();
+    let script = format!(
+        "exec {} --root {} create -b {} {} >/dev/null 2>&1 </dev/null",
+        crate::harness::runtime(),
+        t.root().display(),
+        c.bundle.display(),
+        c.id
+    );
+    t.command("/bin/sh").args(["-c", &script]).run().ok();
+    assert_eq!(c.status(), "created");
+}

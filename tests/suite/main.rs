@@ -1,0 +1,61 @@
+//! The integration tests: they drive the binary as a user does, on a real kernel.
+//!
+//! `TARE_TEST_RUNTIME=/usr/sbin/runc` runs them against another runtime, to see where
+//! the two differ. A test that cannot run on this machine says why and counts as ignored.
+
+// A test says what it expects by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness;
+
+mod cgroups;
+mod config;
+mod descriptors;
+mod devices;
+mod exec;
+mod hooks;
+mod lifecycle;
+mod mounts;
+mod namespaces;
+mod output;
+mod process;
+mod robust;
+mod rootfs;
+mod symlinks;
+mod tty;
+
+use libtest_mimic::Arguments;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = Arguments::from_args();
+    // Containers mostly wait; more threads than this only make the timing tests noisy.
+    args.test_threads.get_or_insert(4);
+    let run = match harness::Run::begin() {
+        Ok(run) => run,
+        Err(why) => {
+            eprintln!("the suite cannot run here: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let tests = [
+        lifecycle::tests(),
+        output::tests(),
+        process::tests(),
+        rootfs::tests(),
+        mounts::tests(),
+        symlinks::tests(),
+        devices::tests(),
+        namespaces::tests(),
+        hooks::tests(),
+        exec::tests(),
+        tty::tests(),
+        descriptors::tests(),
+        cgroups::tests(),
+        config::tests(),
+        robust::tests(),
+    ];
+    let conclusion = libtest_mimic::run(&args, tests.into_iter().flatten().collect());
+    drop(run);
+    conclusion.exit_code()
+}

@@ -1,0 +1,634 @@
+//! The `mounts` of config.json: each type and option, as the mount table in the container
+//! shows it and as the kernel enforces it.
+
+use crate::harness::{Container, Sandbox, skip, tests};
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+
+tests![
+    flags_of_tmpfs,
+    negative_flags,
+    atime_flags,
+    last_option_wins,
+    bind_directory,
+    bind_read_only,
+    bind_read_only_is_not_recursive,
+    recursive_read_only,
+    recursive_flags,
+    recursive_flags_can_be_taken_back,
+    rbind_takes_what_is_below,
+    bind_file_creates_the_file,
+    bind_makes_parents,
+    bind_relative_source_is_in_the_bundle,
+    bind_of_missing_source,
+    bind_keeps_locked_flags,
+    bind_of_a_device,
+    bind_without_type,
+    bind_keeps_flags_not_named,
+    propagation_of_a_mount,
+    tmpfs_size_and_mode,
+    tmpfs_takes_mode_of_the_directory,
+    tmpcopyup,
+    relative_destination,
+    mounts_in_order,
+    mount_over_a_file,
+    unknown_type_fails,
+    unknown_option_goes_to_the_filesystem,
+    proc_sysfs_devpts_mqueue,
+    proc_options,
+    overlay,
+    cgroup_mount_read_only,
+    cgroup_mount_in_cgroup_namespace,
+    mount_on_proc_is_refused,
+    mount_below_proc,
+    nosymfollow,
+    idmapped_bind,
+    destination_through_a_link_stays_inside,
+    mount_leaves_nothing_when_it_fails,
+];
+
+/// The options that the mount table gives for a mount point: the mount's own, then the
+/// filesystem's.
+fn options(c: &mut Container, point: &str) -> (Vec<String>, Vec<String>) {
+    c.args(["cat", "/proc/self/mountinfo"]);
+    let out = c.run().ok();
+    let line = out
+        .stdout
+        .lines()
+        .rfind(|line| line.split(' ').nth(4) == Some(point))
+        .unwrap_or_else(|| panic!("no mount on {point}: {out}"));
+    let split = |text: &str| text.split(',').map(Into::into).collect();
+    let own = split(line.split(' ').nth(5).unwrap());
+    (own, split(line.rsplit(' ').next().unwrap()))
+}
+
+#[track_caller]
+fn assert_options(t: &Sandbox, given: &[&str], has: &[&str], lacks: &[&str]) {
+    let mut c = t.container();
+    c.mount("/tmp", "tmpfs", "tmpfs", given);
+    let (found, _) = options(&mut c, "/tmp");
+    for option in has {
+        assert!(
+            found.iter().any(|f| f == option),
+            "{given:?} gave {found:?}"
+        );
+    }
+    for option in lacks {
+        assert!(
+            !found.iter().any(|f| f == option),
+            "{given:?} gave {found:?}"
+        );
+    }
+}
+
+fn flags_of_tmpfs(t: &Sandbox) {
+    assert_options(t, &[], &["rw", "relatime"], &["nosuid", "nodev", "noexec"]);
+    let all = ["ro", "nosuid", "nodev", "noexec"];
+    assert_options(t, &all, &all, &["rw"]);
+    assert_options(t, &["nodiratime"], &["nodiratime"], &[]);
+}
+
+fn negative_flags(t: &Sandbox) {
+    assert_options(
+        t,
+        &["rw", "suid", "dev", "exec", "async", "diratime", "defaults"],
+        &["rw"],
+        &["nosuid", "nodev", "noexec", "nodiratime"],
+    );
+}
+
+fn atime_flags(t: &Sandbox) {
+    assert_options(t, &["noatime"], &["noatime"], &["relatime"]);
+    assert_options(t, &["relatime"], &["relatime"], &[]);
+    assert_options(t, &["strictatime"], &[], &["relatime", "noatime"]);
+}
+
+fn last_option_wins(t: &Sandbox) {
+    assert_options(
+        t,
+        &["ro", "nosuid", "rw", "suid"],
+        &["rw"],
+        &["ro", "nosuid"],
+    );
+    assert_options(t, &["rw", "ro"], &["ro"], &["rw"]);
+    assert_options(
+        t,
+        &["noatime", "strictatime"],
+        &[],
+        &["noatime", "relatime"],
+    );
+}
+
+/// A directory on the host with a file in it.
+fn source(t: &Sandbox) -> String {
+    let dir = t.dir("source");
+    fs::write(dir.join("file"), "from the host").unwrap();
+    dir.to_str().unwrap().into()
+}
+
+fn bind_directory(t: &Sandbox) {
+    let mut c = t.container();
+    let source = source(t);
+    c.mount("/tmp", "bind", &source, &["bind"]);
+    c.script("cat /tmp/file; echo back >/tmp/new");
+    c.run().ok().prints("from the host");
+    assert_eq!(fs::read_to_string(t.path("source/new")).unwrap(), "back\n");
+    assert!(!c.rootfs("tmp/new").exists());
+}
+
+fn bind_read_only(t: &Sandbox) {
+    let mut c = t.container();
+    c.mount(
+        "/tmp",
+        "bind",
+        &source(t),
+        &["rbind", "ro", "nosuid", "nodev", "noexec"],
+    );
+    c.script("touch /tmp/new");
+    c.run().fails().says("Read-only file system");
+    let (found, _) = options(&mut c, "/tmp");
+    for option in ["ro", "nosuid", "nodev", "noexec"] {
+        assert!(found.iter().any(|f| f == option), "{found:?}");
+    }
+}
+
+/// Runs the test's container in a mount namespace whose source has a mount below it.
+fn run_with_submount(t: &Sandbox, c: &Container) -> crate::harness::Output {
+    c.save();
+    let script = format!(
+        "mount -t tmpfs sub {}/sub && exec {} --root {} run -b {} {}",
+        t.path("source").display(),
+        crate::harness::runtime(),
+        t.root().display(),
+        c.bundle.display(),
+        c.id
+    );
+    t.command("unshare").args(["-m", "sh", "-c", &script]).run()
+}
+
+fn with_submount<'s>(t: &'s Sandbox, options: &[&str]) -> Container<'s> {
+    let mut c = t.container();
+    let source = source(t);
+    t.dir("source/sub");
+    c.mount("/tmp", "bind", &source, options);
+    c
+}
+
+fn bind_read_only_is_not_recursive(t: &Sandbox) {
+    let mut c = with_submount(t, &["rbind", "ro"]);
+    c.script("touch /tmp/new 2>/dev/null || touch /tmp/sub/new && echo below is writable");
+    run_with_submount(t, &c).ok().prints("below is writable");
+}
+
+fn recursive_read_only(t: &Sandbox) {
+    let mut c = with_submount(t, &["rbind", "rro"]);
+    c.script("touch /tmp/new /tmp/sub/new");
+    let out = run_with_submount(t, &c).fails();
+    assert_eq!(
+        out.stderr.matches("Read-only file system").count(),
+        2,
+        "{out}"
+    );
+}
+
+fn recursive_flags(t: &Sandbox) {
+    let given = [
+        "rbind",
+        "rro",
+        "rnosuid",
+        "rnodev",
+        "rnoexec",
+        "rnoatime",
+        "rnodiratime",
+    ];
+    let mut c = with_submount(t, &given);
+    c.script("awk '$5 ~ \"^/tmp\"' /proc/self/mountinfo");
+    let out = run_with_submount(t, &c).ok();
+    assert_eq!(out.stdout.lines().count(), 2, "{out}");
+    for line in out.stdout.lines() {
+        let own = line.split(' ').nth(5).unwrap();
+        assert_eq!(own, "ro,nosuid,nodev,noexec,noatime,nodiratime", "{out}");
+    }
+}
+
+fn recursive_flags_can_be_taken_back(t: &Sandbox) {
+    // The mount itself is read-only, what is below it is not.
+    let mut c = with_submount(t, &["rbind", "ro", "rrw"]);
+    c.script("touch /tmp/sub/new && echo written");
+    run_with_submount(t, &c).ok().prints("written");
+}
+
+fn rbind_takes_what_is_below(t: &Sandbox) {
+    let mut c = with_submount(t, &["rbind"]);
+    c.script("cut -d' ' -f5 /proc/self/mountinfo | grep -c ^/tmp");
+    run_with_submount(t, &c).ok().prints("2");
+    let mut c = with_submount(t, &["bind"]);
+    c.script("cut -d' ' -f5 /proc/self/mountinfo | grep -c ^/tmp");
+    run_with_submount(t, &c).ok().prints("1");
+}
+
+fn bind_file_creates_the_file(t: &Sandbox) {
+    let mut c = t.container();
+    let file = t.file("hosts", "127.0.0.1 localhost\n");
+    c.mount(
+        "/etc/deep/hosts",
+        "bind",
+        file.to_str().unwrap(),
+        &["bind", "ro"],
+    );
+    c.args(["cat", "/etc/deep/hosts"]);
+    c.run().ok().prints("127.0.0.1 localhost");
+    assert!(c.rootfs("etc/deep/hosts").is_file());
+}
+
+fn bind_makes_parents(t: &Sandbox) {
+    let mut c = t.container();
+    c.mount("/a/b/c", "bind", &source(t), &["bind"]);
+    c.args(["cat", "/a/b/c/file"]).run().ok();
+    let meta = fs::metadata(c.rootfs("a/b")).unwrap();
+    assert_eq!(meta.mode() & 0o7777, 0o755, "parents are made 0755");
+}
+
+fn bind_relative_source_is_in_the_bundle(t: &Sandbox) {
+    let mut c = t.container();
+    fs::create_dir(c.bundle.join("data")).unwrap();
+    fs::write(c.bundle.join("data/file"), "in the bundle").unwrap();
+    c.mount("/tmp", "bind", "data", &["bind"]);
+    c.args(["cat", "/tmp/file"]).save();
+    let bundle = c.bundle.to_str().unwrap();
+    t.tare(["run", "-b", bundle, &c.id])
+        .cwd(&t.dir("else"))
+        .run()
+        .ok()
+        .prints("in the bundle");
+}
+
+fn bind_of_missing_source(t: &Sandbox) {
+    let mut c = t.container();
+    c.mount("/tmp", "bind", "/no/such/source", &["bind"]);
+    c.args(["true"])
+        .run()
+        .fails()
+        .says("/no/such/source")
+        .says("no such file or directory");
+    t.assert_nothing_left();
+}
+
+/// A remount that names other flags must not fail over those that came with the source.
+fn bind_keeps_locked_flags(t: &Sandbox) {
+    let mut c = t.container();
+    let mapping = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
+    c.push("/linux/namespaces", json!({"type": "user"}));
+    c.set("/linux/uidMappings", mapping.clone())
+        .set("/linux/gidMappings", mapping);
+    let source = source(t);
+    c.mount("/tmp", "bind", &source, &["rbind", "ro"]);
+    c.args(["cat", "/tmp/file"]).save();
+    let script = format!(
+        "mount -t tmpfs -o nosuid,nodev,noexec x {source} && echo in >{source}/file && \
+         exec {} --root {} run -b {} {}",
+        crate::harness::runtime(),
+        t.root().display(),
+        c.bundle.display(),
+        c.id
+    );
+    t.command("unshare")
+        .args(["-m", "sh", "-c", &script])
+        .run()
+        .ok()
+        .prints("in");
+}
+
+fn bind_of_a_device(t: &Sandbox) {
+    let mut c = t.container();
+    c.mount("/etc/null", "bind", "/dev/null", &["bind"]);
+    c.script("test -c /etc/null && echo device")
+        .run()
+        .ok()
+        .prints("device");
+}
+
+fn bind_without_type(t: &Sandbox) {
+    let mut c = t.container();
+    let source = source(t);
+    c.push(
+        "/mounts",
+        json!({"destination": "/tmp", "source": source, "options": ["bind"]}),
+    );
+    c.args(["cat", "/tmp/file"])
+        .run()
+        .ok()
+        .prints("from the host");
+    // "none", and any other, is no more than a word beside the option.
+    let mut c = t.container();
+    c.mount("/tmp", "none", &source, &["rbind"]);
+    c.args(["cat", "/tmp/file"])
+        .run()
+        .ok()
+        .prints("from the host");
+}
+
+fn bind_keeps_flags_not_named(t: &Sandbox) {
+    let mut c = with_submount(t, &["bind", "nosuid"]);
+    let source = t.path("source");
+    c.args(["grep", " /tmp ", "/proc/self/mountinfo"]).save();
+    let script = format!(
+        "mount -t tmpfs -o noatime,nodev x {} && exec {} --root {} run -b {} {}",
+        source.display(),
+        crate::harness::runtime(),
+        t.root().display(),
+        c.bundle.display(),
+        c.id
+    );
+    let out = t
+        .command("unshare")
+        .args(["-m", "sh", "-c", &script])
+        .run()
+        .ok();
+    let own = out.text().split(' ').nth(5).unwrap();
+    assert!(own.contains("nosuid"), "{out}");
+}
+
+fn propagation_of_a_mount(t: &Sandbox) {
+    let source = source(t);
+    for (option, expected) in [
+        ("shared", "shared:"),
+        ("rshared", "shared:"),
+        ("unbindable", "unbindable"),
+        ("private", ""),
+        ("rprivate", ""),
+    ] {
+        let mut c = t.container();
+        c.mount("/tmp", "bind", &source, &["rbind", option]);
+        c.args(["grep", " /tmp ", "/proc/self/mountinfo"]);
+        let out = c.run().ok();
+        let (before, _) = out.text().split_once(" - ").unwrap();
+        let found = before.split(' ').skip(6).collect::<Vec<_>>().join(" ");
+        let fits = if expected.is_empty() {
+            found.is_empty()
+        } else {
+            found.contains(expected)
+        };
+        assert!(fits, "{option} gave {found:?}");
+    }
+}
+
+fn tmpfs_size_and_mode(t: &Sandbox) {
+    let mut c = t.container();
+    c.mount(
+        "/tmp",
+        "tmpfs",
+        "tmpfs",
+        &["size=1m", "mode=1700", "uid=5", "gid=6"],
+    );
+    let (_, filesystem) = options(&mut c, "/tmp");
+    assert!(
+        filesystem.contains(&"size=1024k".to_owned()),
+        "{filesystem:?}"
+    );
+    c.args(["stat", "-c", "%a %u %g", "/tmp"])
+        .run()
+        .ok()
+        .prints("1700 5 6");
+}
+
+fn tmpfs_takes_mode_of_the_directory(t: &Sandbox) {
+    use std::os::unix::fs::PermissionsExt;
+    let mut c = t.container();
+    fs::set_permissions(c.rootfs("tmp"), fs::Permissions::from_mode(0o1750)).unwrap();
+    c.mount("/tmp", "tmpfs", "tmpfs", &["nosuid"]);
+    c.args(["stat", "-c", "%a", "/tmp"])
+        .run()
+        .ok()
+        .prints("1750");
+}
+
+fn tmpcopyup(t: &Sandbox) {
+    let mut c = t.container();
+    fs::create_dir(c.rootfs("tmp/dir")).unwrap();
+    fs::write(c.rootfs("tmp/dir/file"), "copied").unwrap();
+    symlink("dir/file", c.rootfs("tmp/link")).unwrap();
+    c.mount("/tmp", "tmpfs", "tmpfs", &["tmpcopyup"]);
+    c.script("cat /tmp/link; echo more >/tmp/dir/file");
+    c.run().ok().prints("copied");
+    assert_eq!(
+        fs::read_to_string(c.rootfs("tmp/dir/file")).unwrap(),
+        "copied"
+    );
+}
+
+/// The spec has it deprecated: relative to the root.
+fn relative_destination(t: &Sandbox) {
+    let mut c = t.container();
+    c.mount("tmp", "bind", &source(t), &["bind"]);
+    c.args(["cat", "/tmp/file"])
+        .run()
+        .ok()
+        .prints("from the host");
+}
+
+fn mounts_in_order(t: &Sandbox) {
+    let mut c = t.container();
+    c.mount("/tmp", "tmpfs", "tmpfs", &[]);
+    c.mount("/tmp/below", "bind", &source(t), &["bind"]);
+    c.args(["cat", "/tmp/below/file"])
+        .run()
+        .ok()
+        .prints("from the host");
+    c.mount("/tmp", "tmpfs", "tmpfs", &[]);
+    c.args(["ls", "/tmp"]).run().ok().prints("");
+}
+
+fn mount_over_a_file(t: &Sandbox) {
+    let mut c = t.container();
+    c.mount("/etc/passwd", "tmpfs", "tmpfs", &[]);
+    c.args(["true"]).run().fails().says("/etc/passwd");
+    t.assert_nothing_left();
+}
+
+fn unknown_type_fails(t: &Sandbox) {
+    let mut c = t.container();
+    c.mount("/tmp", "nosuchfs", "none", &[]);
+    c.args(["true"]).run().fails().says("nosuchfs");
+    t.assert_nothing_left();
+}
+
+fn unknown_option_goes_to_the_filesystem(t: &Sandbox) {
+    let mut c = t.container();
+    c.mount("/tmp", "tmpfs", "tmpfs", &["nr_inodes=77"]);
+    let (_, filesystem) = options(&mut c, "/tmp");
+    assert!(
+        filesystem.contains(&"nr_inodes=77".to_owned()),
+        "{filesystem:?}"
+    );
+    c.mount("/tmp", "tmpfs", "tmpfs", &["no_such_option=1"]);
+    c.args(["true"]).run().fails();
+    t.assert_nothing_left();
+}
+
+fn proc_sysfs_devpts_mqueue(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["cat", "/proc/self/mounts"]);
+    let out = c.run().ok();
+    for (point, kind) in [
+        ("/proc", "proc"),
+        ("/sys", "sysfs"),
+        ("/dev/pts", "devpts"),
+        ("/dev/mqueue", "mqueue"),
+        ("/dev/shm", "tmpfs"),
+    ] {
+        assert!(
+            out.stdout.contains(&format!(" {point} {kind} ")),
+            "{point}: {out}"
+        );
+    }
+    c.script("ls /proc | grep -c '^[0-9]*$'; touch /sys/x; stat -c %a /dev/shm /dev/pts/ptmx");
+    let out = c.run().ok().says("ead-only file system");
+    assert!(out.text().ends_with("1777\n666"), "{out}");
+}
+
+fn proc_options(t: &Sandbox) {
+    let mut c = t.container();
+    c.config["mounts"][0]["options"] = json!(["nosuid", "nodev", "noexec", "hidepid=2"]);
+    let (own, filesystem) = options(&mut c, "/proc");
+    assert!(own.contains(&"noexec".to_owned()), "{own:?}");
+    let hidden = filesystem
+        .iter()
+        .any(|option| option.starts_with("hidepid="));
+    assert!(hidden, "{filesystem:?}");
+}
+
+fn overlay(t: &Sandbox) {
+    if !fs::read_to_string("/proc/filesystems")
+        .unwrap()
+        .contains("\toverlay")
+    {
+        skip("a kernel without overlayfs");
+    }
+    let mut c = t.container();
+    for name in ["lower", "upper", "work"] {
+        t.dir(name);
+    }
+    t.file("lower/file", "lower");
+    let option = |key: &str, dir: &str| format!("{key}={}", t.path(dir).display());
+    let (lower, upper, work) = (
+        option("lowerdir", "lower"),
+        option("upperdir", "upper"),
+        option("workdir", "work"),
+    );
+    c.mount("/tmp", "overlay", "overlay", &[&lower, &upper, &work]);
+    c.script("cat /tmp/file; echo upper >/tmp/file")
+        .run()
+        .ok()
+        .prints("lower");
+    assert_eq!(fs::read_to_string(t.path("upper/file")).unwrap(), "upper\n");
+}
+
+fn cgroup_mount_read_only(t: &Sandbox) {
+    let mut c = t.container();
+    c.capabilities(&["CAP_DAC_OVERRIDE"]);
+    c.script("for dir in /sys/fs/cgroup/*/ /sys/fs/cgroup/; do mkdir ${dir}new; echo $dir; done");
+    let out = c.run().ok();
+    let refused = out.stderr.matches("ead-only file system").count();
+    assert_eq!(refused, out.stdout.lines().count(), "{out}");
+    if fs::exists("/sys/fs/cgroup/memory").unwrap() {
+        assert!(out.stdout.contains("memory"), "{out}");
+    }
+    t.assert_nothing_left();
+}
+
+fn cgroup_mount_in_cgroup_namespace(t: &Sandbox) {
+    if !fs::exists("/sys/fs/cgroup/pids").unwrap() {
+        skip("no pids controller on v1");
+    }
+    let mut c = t.container();
+    c.push("/linux/namespaces", json!({"type": "cgroup"}));
+    c.script("grep pids: /proc/self/cgroup | cut -d: -f3; cat /sys/fs/cgroup/pids/cgroup.procs");
+    let out = c.run().ok();
+    let mut lines = out.stdout.lines();
+    assert_eq!(lines.next(), Some("/"), "{out}");
+    assert_eq!(lines.next(), Some("1"), "{out}");
+    // Not in a namespace, it is still the container's own cgroup that is mounted.
+    let mut c = t.container();
+    c.args(["cat", "/sys/fs/cgroup/pids/cgroup.procs"]);
+    let out = c.run().ok();
+    assert_eq!(out.stdout.lines().next(), Some("1"), "{out}");
+}
+
+/// CVE-2019-16884: a volume over /proc made the LSM label go to a file of the image.
+fn mount_on_proc_is_refused(t: &Sandbox) {
+    let source = source(t);
+    for (kind, from, options) in [
+        ("bind", source.as_str(), &["bind"][..]),
+        ("tmpfs", "tmpfs", &[]),
+    ] {
+        let mut c = t.container();
+        c.mount("/proc", kind, from, options);
+        c.args(["true"]).run().fails().says("/proc");
+        let mut c = t.container();
+        c.mount("/proc/self/attr", kind, from, options);
+        c.args(["true"]).run().fails().says("/proc");
+        t.assert_nothing_left();
+    }
+}
+
+/// Those that lxcfs and Kubernetes rely on are fine.
+fn mount_below_proc(t: &Sandbox) {
+    let mut c = t.container();
+    let file = t.file("meminfo", "MemTotal: 1 kB\n");
+    c.mount("/proc/meminfo", "bind", file.to_str().unwrap(), &["bind"]);
+    c.args(["cat", "/proc/meminfo"])
+        .run()
+        .ok()
+        .prints("MemTotal: 1 kB");
+    let mut c = t.container();
+    c.mount("/proc/sys/kernel", "bind", &source(t), &["bind"]);
+    c.args(["true"]).run().fails().says("/proc/sys/kernel");
+}
+
+fn nosymfollow(t: &Sandbox) {
+    let mut c = t.container();
+    let source = source(t);
+    symlink("file", t.path("source/link")).unwrap();
+    c.mount("/tmp", "bind", &source, &["bind", "nosymfollow"]);
+    c.script("cat /tmp/file && cat /tmp/link")
+        .run()
+        .fails()
+        .prints("from the host");
+}
+
+fn idmapped_bind(t: &Sandbox) {
+    let mut c = t.container();
+    let source = source(t);
+    let mapping = json!([{"containerID": 0, "hostID": 5000, "size": 1000}]);
+    c.push(
+        "/mounts",
+        json!({"destination": "/tmp", "type": "bind", "source": source, "options": ["bind"],
+               "uidMappings": mapping, "gidMappings": mapping}),
+    );
+    c.args(["stat", "-c", "%u %g", "/tmp/file"])
+        .run()
+        .ok()
+        .prints("5000 5000");
+}
+
+fn destination_through_a_link_stays_inside(t: &Sandbox) {
+    let mut c = t.container();
+    let canary = t.dir("canary");
+    symlink(&canary, c.rootfs("link")).unwrap();
+    symlink("../../../../..", c.rootfs("up")).unwrap();
+    c.mount("/link/mounted", "tmpfs", "tmpfs", &[]);
+    c.mount("/up/above", "tmpfs", "tmpfs", &[]);
+    c.args(["true"]).run().ok();
+    assert_eq!(fs::read_dir(&canary).unwrap().count(), 0);
+    assert!(c.rootfs("above").is_dir());
+}
+
+fn mount_leaves_nothing_when_it_fails(t: &Sandbox) {
+    let mut c = t.container();
+    c.mount("/tmp/one", "tmpfs", "tmpfs", &[]);
+    c.mount("/tmp/two", "bind", "/no/such", &["bind"]);
+    c.create().fails();
+    t.assert_nothing_left();
+}

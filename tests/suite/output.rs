@@ -1,0 +1,354 @@
+//! What the commands print: tables, JSON, logs and errors.
+
+use crate::harness::{Container, Sandbox, tests, wait_for};
+use serde_json::{Value, json};
+use std::fs;
+
+tests![
+    list_table,
+    list_json,
+    list_quiet,
+    list_empty,
+    ps_table,
+    ps_json,
+    ps_with_arguments_of_ps,
+    ps_sees_every_process,
+    error_is_printed_once,
+    error_goes_to_the_log_and_to_stderr,
+    log_json,
+    log_text,
+    log_is_appended_to,
+    log_that_cannot_be_opened,
+    debug_says_more,
+    unknown_command_and_flag,
+    missing_argument,
+    help_of_every_command,
+    version_has_runcs_lines,
+    spec_writes_a_config_that_runs,
+    spec_does_not_overwrite,
+    spec_rootless,
+    features_is_json,
+];
+
+fn list_table(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    let out = t.tare(["list"]).run().ok();
+    let lines: Vec<Vec<_>> = out
+        .stdout
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        lines[0],
+        ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]
+    );
+    let (pid, bundle) = (c.pid().to_string(), c.bundle.to_str().unwrap());
+    assert_eq!(lines[1][..4], [c.id.as_str(), &pid, "running", bundle]);
+    assert_eq!(lines[1][5], "root");
+    assert_eq!(lines.len(), 2);
+}
+
+fn list_json(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    for args in [["list", "--format", "json"], ["list", "-f", "json"]] {
+        let out = t.tare(args).run().ok().json();
+        assert_eq!(out.as_array().unwrap().len(), 1);
+        assert_eq!(out[0]["id"], c.id.as_str());
+        assert_eq!(out[0]["pid"], c.pid());
+        assert_eq!(out[0]["status"], "running");
+        assert_eq!(out[0]["bundle"], c.bundle.to_str().unwrap());
+        assert_eq!(out[0]["owner"], "root");
+        for key in ["ociVersion", "rootfs", "created"] {
+            assert!(out[0][key].is_string(), "no {key} in {out}");
+        }
+    }
+    t.tare(["list", "--format", "xml"]).run().fails();
+}
+
+fn list_quiet(t: &Sandbox) {
+    let (one, two) = (t.container(), t.container());
+    one.create().ok();
+    two.create().ok();
+    for option in ["--quiet", "-q"] {
+        let out = t.tare(["list", option]).run().ok();
+        let mut ids: Vec<_> = out.stdout.lines().collect();
+        ids.sort_unstable();
+        assert_eq!(ids, [&one.id, &two.id]);
+    }
+}
+
+fn list_empty(t: &Sandbox) {
+    // The root need not even be there.
+    let out = t.tare(["list"]).run().ok();
+    assert_eq!(out.stdout.lines().count(), 1);
+    t.tare(["list", "-q"]).run().ok().prints("");
+    t.tare(["list", "-f", "json"]).run().ok().prints("null");
+}
+
+/// A container of three processes.
+fn three(t: &Sandbox) -> Container<'_> {
+    let mut c = t.container();
+    c.script("sleep 1001 & sleep 1002 & echo ready; wait");
+    let run = c.run_with(&["--detach"]).run().ok();
+    wait_for("ready", || run.later().contains("ready"));
+    c
+}
+
+fn ps_table(t: &Sandbox) {
+    let c = three(t);
+    let out = c.verb(&["ps"]).run().ok();
+    let mut lines = out.stdout.lines();
+    let head: Vec<_> = lines.next().unwrap().split_whitespace().collect();
+    assert_eq!(
+        head,
+        ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
+    );
+    assert!(out.stdout.contains(&format!(" {} ", c.pid())), "{out}");
+    assert_eq!(lines.count(), 3, "{out}");
+}
+
+fn ps_json(t: &Sandbox) {
+    let c = three(t);
+    let out = c.verb(&["ps", "--format", "json"]).run().ok().json();
+    let pids: Vec<_> = out.as_array().unwrap().iter().map(Value::as_i64).collect();
+    assert_eq!(pids.len(), 3);
+    assert!(pids.contains(&Some(c.pid().into())));
+}
+
+fn ps_with_arguments_of_ps(t: &Sandbox) {
+    let c = three(t);
+    let out = t.tare(["ps", &c.id, "-o", "pid,args"]).run().ok();
+    assert!(out.stdout.contains("sleep 1002"), "{out}");
+    let out = t.tare(["ps", &c.id, "-e", "-x"]).run().ok();
+    assert_eq!(out.stdout.lines().count(), 4, "{out}");
+}
+
+fn ps_sees_every_process(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    c.exec_with(&["--detach"], &["sleep", "1003"]).run().ok();
+    let out = c.verb(&["ps", "-f", "json"]).run().ok().json();
+    assert_eq!(out.as_array().unwrap().len(), 2);
+}
+
+fn error_is_printed_once(t: &Sandbox) {
+    let out = t.tare(["state", &t.id("nobody")]).run().exits(1);
+    assert_eq!(out.stderr.lines().count(), 1, "{out}");
+    assert_eq!(out.stdout, "", "{out}");
+    let mut c = t.container();
+    c.args(["no-such-program"]);
+    let out = c.run().fails();
+    assert_eq!(out.stderr.lines().count(), 1, "{out}");
+}
+
+fn error_goes_to_the_log_and_to_stderr(t: &Sandbox) {
+    let log = t.path("log");
+    t.tare(["--log", log.to_str().unwrap(), "state", &t.id("nobody")])
+        .run()
+        .exits(1)
+        .says("does not exist");
+    assert!(fs::read_to_string(&log).unwrap().contains("does not exist"));
+}
+
+fn log_json(t: &Sandbox) {
+    let log = t.path("log");
+    t.tare(["--log", log.to_str().unwrap(), "--log-format", "json"])
+        .args(["state", &t.id("nobody")])
+        .run()
+        .fails();
+    let text = fs::read_to_string(log).unwrap();
+    assert_eq!(text.lines().count(), 1);
+    let line: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["level"], "error");
+    assert!(line["msg"].as_str().unwrap().contains("does not exist"));
+    let time = line["time"].as_str().unwrap();
+    assert!(time.starts_with("20") && time.contains('T'), "{time}");
+    // What runc does not have: a code that stays when the words change.
+    assert_eq!(line["code"], "not-found");
+}
+
+fn log_text(t: &Sandbox) {
+    let log = t.path("log");
+    t.tare(["--log", log.to_str().unwrap(), "--log-format=text"])
+        .args(["state", &t.id("nobody")])
+        .run()
+        .fails();
+    let text = fs::read_to_string(log).unwrap();
+    for part in ["time=\"20", "level=error", "msg=\""] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    t.tare(["--log-format", "xml", "list"]).run().fails();
+}
+
+fn log_is_appended_to(t: &Sandbox) {
+    let log = t.file("log", "what was there\n");
+    for _ in 0..2 {
+        t.tare(["--log", log.to_str().unwrap(), "state", &t.id("nobody")])
+            .run()
+            .fails();
+    }
+    let text = fs::read_to_string(log).unwrap();
+    assert!(text.starts_with("what was there\n"));
+    assert_eq!(text.lines().count(), 3);
+}
+
+fn log_that_cannot_be_opened(t: &Sandbox) {
+    let log = t.path("nowhere/log");
+    t.tare(["--log", log.to_str().unwrap(), "list"])
+        .run()
+        .fails()
+        .says("nowhere/log");
+}
+
+fn debug_says_more(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["true"]).save();
+    let log = t.path("log");
+    t.tare(["--debug", "--log", log.to_str().unwrap(), "run", "-b"])
+        .args([c.bundle.to_str().unwrap(), &c.id])
+        .run()
+        .ok();
+    assert!(fs::read_to_string(log).unwrap().contains("level=debug"));
+    assert_eq!(c.run().ok().stderr, "", "and says nothing without it");
+}
+
+fn unknown_command_and_flag(t: &Sandbox) {
+    t.tare(["no-such-command"]).run().fails();
+    let out = t.tare(["state", "--no-such-flag", "x"]).run().fails();
+    assert!(format!("{out}").contains("no-such-flag"), "{out}");
+}
+
+fn missing_argument(t: &Sandbox) {
+    for verb in [
+        "create", "start", "state", "kill", "delete", "exec", "pause", "ps",
+    ] {
+        t.tare([verb]).run().fails();
+    }
+    t.tare(["state", "one", "two"]).run().fails();
+}
+
+fn help_of_every_command(t: &Sandbox) {
+    let verbs = [
+        "create", "start", "state", "run", "exec", "kill", "delete", "list", "ps", "pause",
+        "resume", "spec", "features",
+    ];
+    let all = t.tare(["--help"]).run().ok();
+    for verb in verbs {
+        assert!(all.stdout.contains(verb), "no {verb} in {all}");
+        let help = t.tare([verb, "--help"]).run().ok();
+        assert!(help.stdout.contains(verb), "{help}");
+    }
+}
+
+fn version_has_runcs_lines(t: &Sandbox) {
+    for option in ["--version", "-v"] {
+        let out = t.tare([option]).run().ok();
+        assert!(out.stdout.contains(" version "), "{out}");
+        // containerd and Docker read the line that begins with this word.
+        assert!(
+            out.stdout.lines().any(|line| line.starts_with("spec: 1.")),
+            "{out}"
+        );
+    }
+}
+
+fn spec_writes_a_config_that_runs(t: &Sandbox) {
+    let mut c = t.container();
+    fs::remove_file(c.bundle.join("config.json")).ok();
+    t.tare(["spec", "--bundle", c.bundle.to_str().unwrap()])
+        .run()
+        .ok();
+    let text = fs::read_to_string(c.bundle.join("config.json")).unwrap();
+    c.config = serde_json::from_str(&text).unwrap();
+    assert_eq!(c.config["process"]["args"], json!(["sh"]));
+    assert_eq!(c.config["process"]["terminal"], true);
+    // CVE-2022-24769: the inheritable set must be empty.
+    assert!(
+        c.config
+            .pointer("/process/capabilities/inheritable")
+            .is_none()
+    );
+    let path = format!("/{}", c.id);
+    c.set("/process/terminal", json!(false))
+        .set("/linux/cgroupsPath", json!(path));
+    c.script("hostname; test -c /dev/null && test -d /proc/1 && echo fine");
+    let out = c.run().ok();
+    assert!(out.stdout.ends_with("\nfine\n"), "{out}");
+    assert_eq!(out.stderr, "");
+}
+
+fn spec_does_not_overwrite(t: &Sandbox) {
+    let dir = t.dir("bundle");
+    t.tare(["spec"]).cwd(&dir).run().ok();
+    t.tare(["spec"]).cwd(&dir).run().fails().says("exists");
+}
+
+fn spec_rootless(t: &Sandbox) {
+    let dir = t.dir("bundle");
+    t.tare(["spec", "--rootless", "-b", dir.to_str().unwrap()])
+        .run()
+        .ok();
+    let text = fs::read_to_string(dir.join("config.json")).unwrap();
+    let config: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(config["linux"]["uidMappings"][0]["containerID"], 0);
+    let kinds: Vec<_> = config["linux"]["namespaces"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|namespace| namespace["type"].as_str().unwrap())
+        .collect();
+    assert!(
+        kinds.contains(&"user") && !kinds.contains(&"network"),
+        "{kinds:?}"
+    );
+}
+
+fn features_is_json(t: &Sandbox) {
+    let features = t.tare(["features"]).run().ok().json();
+    assert_eq!(features["ociVersionMin"], "1.0.0");
+    assert!(
+        features["ociVersionMax"]
+            .as_str()
+            .unwrap()
+            .starts_with("1.3")
+    );
+    for hook in [
+        "prestart",
+        "createRuntime",
+        "createContainer",
+        "startContainer",
+        "poststart",
+        "poststop",
+    ] {
+        assert!(features["hooks"].as_array().unwrap().contains(&json!(hook)));
+    }
+    let linux = &features["linux"];
+    for kind in [
+        "cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts",
+    ] {
+        assert!(
+            linux["namespaces"]
+                .as_array()
+                .unwrap()
+                .contains(&json!(kind))
+        );
+    }
+    assert!(
+        linux["capabilities"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("CAP_SYS_ADMIN"))
+    );
+    assert_eq!(linux["cgroup"]["v1"], true);
+    for option in ["rro", "tmpcopyup", "rbind", "nosymfollow"] {
+        assert!(
+            features["mountOptions"]
+                .as_array()
+                .unwrap()
+                .contains(&json!(option)),
+            "{option}"
+        );
+    }
+}
