@@ -118,7 +118,10 @@ impl Error {
     /// The same error, its text cut to at most `limit` bytes.
     #[must_use]
     pub fn truncated(mut self, limit: usize) -> Self {
-        for text in [Some(&mut self.message), self.hint.as_mut()].into_iter().flatten() {
+        for text in [Some(&mut self.message), self.hint.as_mut()]
+            .into_iter()
+            .flatten()
+        {
             if text.len() > limit {
                 let end = (0..=limit).rev().find(|&end| text.is_char_boundary(end));
                 text.truncate(end.unwrap_or(0));

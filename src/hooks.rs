@@ -87,12 +87,21 @@ fn run_one(hook: &Hook, state: &State) -> Result<()> {
         args: hook.args.clone(),
         env: hook.env.clone(),
         input,
-        timeout: hook.timeout.map(|seconds| Duration::from_secs(seconds.into())),
+        timeout: hook
+            .timeout
+            .map(|seconds| Duration::from_secs(seconds.into())),
     })
     .map_err(|e| e.context(doing()))?;
     if outcome.status == spawn::Status::Exited(0) {
         return Ok(());
     }
-    let said = if outcome.output.is_empty() { "it printed nothing".into() } else { format!("it printed: {}", outcome.output) };
-    Err(Error::new(Code::Hook, format!("{}: {}; {said}", doing(), outcome.status)))
+    let said = if outcome.output.is_empty() {
+        "it printed nothing".into()
+    } else {
+        format!("it printed: {}", outcome.output)
+    };
+    Err(Error::new(
+        Code::Hook,
+        format!("{}: {}; {said}", doing(), outcome.status),
+    ))
 }

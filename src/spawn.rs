@@ -84,7 +84,10 @@ impl From<WaitIdStatus> for Status {
 /// that fails is an [`Outcome`].
 pub fn run(command: &Command) -> Result<Outcome> {
     let stdin = memory_file("stdin")?;
-    (&stdin).write_all(&command.input).and_then(|()| (&stdin).rewind()).context(|| "preparing stdin")?;
+    (&stdin)
+        .write_all(&command.input)
+        .and_then(|()| (&stdin).rewind())
+        .context(|| "preparing stdin")?;
     let mut output = memory_file("output")?;
     let pidfd = match fork(&Clone::default()).context(|| "making a process")? {
         Forked::Child => become_program(command, &stdin, &output),
@@ -95,16 +98,26 @@ pub fn run(command: &Command) -> Result<Outcome> {
         let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
         wait(pidfd.as_fd())?;
         let seconds = command.timeout.unwrap_or_default().as_secs_f64();
-        return Err(Error::new(Code::Timeout, format!("it took longer than its timeout of {seconds} s and was killed")));
+        return Err(Error::new(
+            Code::Timeout,
+            format!("it took longer than its timeout of {seconds} s and was killed"),
+        ));
     }
     let status = wait(pidfd.as_fd())?;
     let mut bytes = Vec::new();
-    output.rewind().and_then(|()| output.read_to_end(&mut bytes)).context(|| "reading its output")?;
-    Ok(Outcome { status, output: String::from_utf8_lossy(&bytes).trim_end().to_owned() })
+    output
+        .rewind()
+        .and_then(|()| output.read_to_end(&mut bytes))
+        .context(|| "reading its output")?;
+    Ok(Outcome {
+        status,
+        output: String::from_utf8_lossy(&bytes).trim_end().to_owned(),
+    })
 }
 
 fn memory_file(name: &str) -> Result<File> {
-    let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC).context(|| "making a file in memory")?;
+    let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)
+        .context(|| "making a file in memory")?;
     Ok(File::from(fd))
 }
 
@@ -122,7 +135,11 @@ fn become_program(command: &Command, stdin: &File, output: &File) -> ! {
         Err(error) => error,
     };
     // stderr is the output file, if it could be set; else there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{}: {error}", command.path.to_string_lossy());
+    let _ = writeln!(
+        std::io::stderr(),
+        "{}: {error}",
+        command.path.to_string_lossy()
+    );
     exec::exit_now(127)
 }
 
@@ -134,7 +151,10 @@ pub fn ended_within(pidfd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let left = left.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() });
+        let left = left.map(|left| Timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: left.subsec_nanos().into(),
+        });
         match rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], left.as_ref()) {
             Ok(0) => return Ok(false),
             Ok(_) => return Ok(true),
@@ -149,8 +169,10 @@ pub fn ended_within(pidfd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<
 /// # Errors
 /// `ECHILD` where it is no child of ours.
 pub fn wait(pidfd: BorrowedFd<'_>) -> Result<Status> {
-    let status = rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED))
-        .context(|| "waiting for a process")?;
+    let status = rustix::io::retry_on_intr(|| {
+        rustix::process::waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED)
+    })
+    .context(|| "waiting for a process")?;
     Ok(status.map_or(Status::Signaled(0), Status::from))
 }
 

@@ -82,7 +82,7 @@ pub enum Manager {
 }
 
 /// What a mount of type `cgroup` shows of one v1 hierarchy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerMount {
     /// The directory below the mount's destination: "cpu,cpuacct".
     pub name: String,

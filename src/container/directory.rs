@@ -38,12 +38,21 @@ impl Root {
             .context(doing)?;
         match rustix::fs::mkdir(&path, Mode::RWXU) {
             Err(Errno::EXIST) => {
-                return Err(Error::new(Code::Exists, format!("container with given ID already exists: {id}"))
-                    .hint(format!("delete it, or look for it with: list; its state is in {}", path.display())));
+                return Err(Error::new(
+                    Code::Exists,
+                    format!("container with given ID already exists: {id}"),
+                )
+                .hint(format!(
+                    "delete it, or look for it with: list; its state is in {}",
+                    path.display()
+                )));
             }
             other => other.context(doing)?,
         }
-        let directory = Directory { fd: open_directory(&path).context(doing)?, path };
+        let directory = Directory {
+            fd: open_directory(&path).context(doing)?,
+            path,
+        };
         let lock = directory.lock(Duration::ZERO)?;
         Ok((directory, lock))
     }
@@ -57,7 +66,10 @@ impl Root {
         match open_directory(&path) {
             Ok(fd) => Ok(Directory { fd, path }),
             Err(Errno::NOENT | Errno::NOTDIR) => Err(not_found(id.as_str())),
-            Err(error) => Err(Error::system(format!("opening the state directory {}", path.display()), error)),
+            Err(error) => Err(Error::system(
+                format!("opening the state directory {}", path.display()),
+                error,
+            )),
         }
     }
 
@@ -76,14 +88,19 @@ impl Root {
             names.push(entry.context(doing)?.file_name());
         }
         names.sort();
-        let ids = names.iter().filter_map(|name| ContainerId::new(name.to_str()?).ok());
+        let ids = names
+            .iter()
+            .filter_map(|name| ContainerId::new(name.to_str()?).ok());
         Ok(ids.filter_map(|id| self.open(&id).ok()).collect())
     }
 }
 
 fn not_found(id: &str) -> Error {
     // Engines match these words.
-    Error::new(Code::NotFound, format!("container {id:?}: container does not exist"))
+    Error::new(
+        Code::NotFound,
+        format!("container {id:?}: container does not exist"),
+    )
 }
 
 fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
@@ -130,7 +147,8 @@ impl Directory {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 Err(Errno::WOULDBLOCK) => {
-                    let message = format!("{}: another command is at work on the container", doing());
+                    let message =
+                        format!("{}: another command is at work on the container", doing());
                     return Err(Error::new(Code::Timeout, message));
                 }
                 Err(Errno::INTR) => {}
@@ -140,7 +158,11 @@ impl Directory {
     }
 
     fn id(&self) -> String {
-        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        self.path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// Writes state.json: whole, and only then in place of the old one.
@@ -149,8 +171,8 @@ impl Directory {
     /// Those of writing.
     pub fn write(&self, record: &Record) -> Result<()> {
         let doing = || format!("writing {}/{STATE}", self.path.display());
-        let json =
-            serde_json::to_vec(record).map_err(|e| Error::new(Code::System, format!("{}: {e}", doing())))?;
+        let json = serde_json::to_vec(record)
+            .map_err(|e| Error::new(Code::System, format!("{}: {e}", doing())))?;
         let temporary = ".state.json";
         self.write_file(temporary, &json).context(doing)?;
         rustix::fs::renameat(&self.fd, temporary, &self.fd, STATE).context(doing)
@@ -161,7 +183,8 @@ impl Directory {
     /// # Errors
     /// Those of writing.
     pub fn keep_config(&self, json: &[u8]) -> Result<()> {
-        self.write_file(CONFIG, json).context(|| format!("writing {}/{CONFIG}", self.path.display()))
+        self.write_file(CONFIG, json)
+            .context(|| format!("writing {}/{CONFIG}", self.path.display()))
     }
 
     /// The path of the kept config.
@@ -170,7 +193,8 @@ impl Directory {
     }
 
     fn write_file(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
         std::fs::File::from(file).write_all(bytes)
     }
@@ -189,8 +213,11 @@ impl Directory {
             other => other.context(doing)?,
         };
         let mut json = Vec::new();
-        std::fs::File::from(file).read_to_end(&mut json).context(doing)?;
-        serde_json::from_slice(&json).map_err(|e| Error::new(Code::System, format!("{}: {e}", doing())))
+        std::fs::File::from(file)
+            .read_to_end(&mut json)
+            .context(doing)?;
+        serde_json::from_slice(&json)
+            .map_err(|e| Error::new(Code::System, format!("{}: {e}", doing())))
     }
 
     /// What the container is doing now.
@@ -200,7 +227,11 @@ impl Directory {
     pub fn status(&self, record: &Record) -> Result<Status> {
         let Some(process) = record.process else {
             // The intent of a create that died: there is nothing left that could run.
-            return Ok(if record.creator.is_alive() { Status::Creating } else { Status::Stopped });
+            return Ok(if record.creator.is_alive() {
+                Status::Creating
+            } else {
+                Status::Stopped
+            });
         };
         if !process.is_alive() {
             return Ok(Status::Stopped);
@@ -208,7 +239,11 @@ impl Directory {
         if record.cgroups.is_frozen()? {
             return Ok(Status::Paused);
         }
-        Ok(if gate::is_closed(self.as_fd())? { Status::Created } else { Status::Running })
+        Ok(if gate::is_closed(self.as_fd())? {
+            Status::Created
+        } else {
+            Status::Running
+        })
     }
 
     /// Removes the directory and all in it.

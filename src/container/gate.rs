@@ -23,7 +23,8 @@ const LOCK: &str = "gate.lock";
 pub fn make(directory: BorrowedFd<'_>) -> Result<Gate> {
     let doing = || "making the gate for start";
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
-    let lock = rustix::fs::openat(directory, LOCK, flags, Mode::RUSR | Mode::WUSR).context(doing)?;
+    let lock =
+        rustix::fs::openat(directory, LOCK, flags, Mode::RUSR | Mode::WUSR).context(doing)?;
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).context(doing)?;
     let listener = socket().context(doing)?;
     rustix::net::bind(&listener, &address(directory).context(doing)?).context(doing)?;
@@ -32,7 +33,12 @@ pub fn make(directory: BorrowedFd<'_>) -> Result<Gate> {
 }
 
 fn socket() -> rustix::io::Result<OwnedFd> {
-    rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+    rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
 }
 
 /// By way of the directory's descriptor: a socket's path has at most 107 bytes, and engines'
@@ -47,7 +53,12 @@ fn address(directory: BorrowedFd<'_>) -> rustix::io::Result<SocketAddrUnix> {
 /// Those of open(2) and flock(2).
 pub fn is_closed(directory: BorrowedFd<'_>) -> Result<bool> {
     let doing = || "looking at the gate for start";
-    let lock = match rustix::fs::openat(directory, LOCK, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+    let lock = match rustix::fs::openat(
+        directory,
+        LOCK,
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    ) {
         Err(Errno::NOENT) => return Ok(false),
         other => other.context(doing)?,
     };
@@ -69,13 +80,19 @@ pub fn open(directory: BorrowedFd<'_>) -> Result<()> {
     let connection = socket().context(doing)?;
     match rustix::net::connect(&connection, &address(directory).context(doing)?) {
         Err(Errno::CONNREFUSED | Errno::NOENT) => {
-            return Err(Error::new(Code::WrongState, "its init is not waiting to be started"));
+            return Err(Error::new(
+                Code::WrongState,
+                "its init is not waiting to be started",
+            ));
         }
         other => other.context(doing)?,
     }
     match Wire::from_socket(connection).receive::<FromInit>()? {
         None => Ok(()),
         Some((FromInit::Failed(error), _)) => Err(error),
-        Some((other, _)) => Err(crate::init::wire::out_of_turn(other.name(), "the end of the wire")),
+        Some((other, _)) => Err(crate::init::wire::out_of_turn(
+            other.name(),
+            "the end of the wire",
+        )),
     }
 }

@@ -15,8 +15,11 @@ impl ContainerId {
     pub fn new(text: &str) -> Result<Self> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-' | '.');
         if text.is_empty() || text == "." || text == ".." || !text.chars().all(allowed) {
-            return Err(Error::new(Code::Usage, format!("invalid container ID format: {text:?}"))
-                .hint("letters, digits and _ + - . are allowed"));
+            return Err(Error::new(
+                Code::Usage,
+                format!("invalid container ID format: {text:?}"),
+            )
+            .hint("letters, digits and _ + - . are allowed"));
         }
         Ok(Self(text.to_owned()))
     }

@@ -28,8 +28,13 @@ impl HostProcess {
     /// Where there is none.
     pub fn current(pid: Pid) -> Result<Self> {
         let pid = pid.as_raw_nonzero().get();
-        let stat = stat(pid)?.ok_or_else(|| Error::system(format!("looking at process {pid}"), rustix::io::Errno::SRCH))?;
-        Ok(Self { pid, start_time: stat.start_time })
+        let stat = stat(pid)?.ok_or_else(|| {
+            Error::system(format!("looking at process {pid}"), rustix::io::Errno::SRCH)
+        })?;
+        Ok(Self {
+            pid,
+            start_time: stat.start_time,
+        })
     }
 
     /// Whether it still runs; a zombie does not.
@@ -43,7 +48,9 @@ impl HostProcess {
     /// # Errors
     /// Those of pidfd_open(2) other than `ESRCH`.
     pub fn open(self) -> Result<Option<OwnedFd>> {
-        let Some(pid) = Pid::from_raw(self.pid) else { return Ok(None) };
+        let Some(pid) = Pid::from_raw(self.pid) else {
+            return Ok(None);
+        };
         let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => return Ok(None),
             other => other.context(|| format!("opening process {}", self.pid))?,
@@ -58,17 +65,29 @@ fn stat(pid: i32) -> Result<Option<Stat>> {
     let path = format!("/proc/{pid}/stat");
     let text = match std::fs::read(&path) {
         Ok(text) => text,
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => return Ok(None),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => {
+            return Ok(None);
+        }
         Err(error) => return Err(Error::system(format!("reading {path}"), error)),
     };
     // The name is in parentheses and may hold any byte; the last ")" ends it.
-    let after_name = text.iter().rposition(|&byte| byte == b')').map_or(&[][..], |at| &text[at + 1..]);
-    let mut fields = after_name.split(|&byte| byte == b' ').filter(|field| !field.is_empty());
+    let after_name = text
+        .iter()
+        .rposition(|&byte| byte == b')')
+        .map_or(&[][..], |at| &text[at + 1..]);
+    let mut fields = after_name
+        .split(|&byte| byte == b' ')
+        .filter(|field| !field.is_empty());
     let state = fields.next().and_then(|field| field.first().copied());
-    let start_time = fields.nth(18).and_then(|field| std::str::from_utf8(field).ok()?.parse().ok());
+    let start_time = fields
+        .nth(18)
+        .and_then(|field| std::str::from_utf8(field).ok()?.parse().ok());
     match (state, start_time) {
         (Some(state), Some(start_time)) => Ok(Some(Stat { state, start_time })),
-        _ => Err(Error::new(crate::error::Code::System, format!("{path} is not as proc_pid_stat(5) has it"))),
+        _ => Err(Error::new(
+            crate::error::Code::System,
+            format!("{path} is not as proc_pid_stat(5) has it"),
+        )),
     }
 }
 
@@ -80,7 +99,10 @@ mod tests {
     fn a_number_with_another_start_time_is_another_process() {
         let me = HostProcess::current(rustix::process::getpid()).unwrap();
         assert!(me.is_alive());
-        let other = HostProcess { start_time: me.start_time + 1, ..me };
+        let other = HostProcess {
+            start_time: me.start_time + 1,
+            ..me
+        };
         assert!(!other.is_alive());
         assert!(other.open().unwrap().is_none());
     }

@@ -15,8 +15,19 @@ const ALWAYS: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOU
 ///
 /// # Errors
 /// The hierarchy that cannot be mounted, by name.
-pub fn make(root: &Root, mount: &Mount, hierarchies: &[ContainerMount], namespaced: bool) -> Result<()> {
-    let base = new_mount(&tmpfs(), Attributes { set: ALWAYS, clear: 0 })?;
+pub fn make(
+    root: &Root,
+    mount: &Mount,
+    hierarchies: &[ContainerMount],
+    namespaced: bool,
+) -> Result<()> {
+    let base = new_mount(
+        &tmpfs(),
+        Attributes {
+            set: ALWAYS,
+            clear: 0,
+        },
+    )?;
     let target = root.open_or_create(&mount.destination, Want::Directory)?;
     attach(&base, &target)?;
     let inside = Root::new(base);
@@ -33,18 +44,45 @@ pub fn make(root: &Root, mount: &Mount, hierarchies: &[ContainerMount], namespac
 }
 
 fn tmpfs() -> FileSystem {
-    let mode = FsOption { key: "mode".into(), value: Some("755".into()) };
-    FileSystem { kind: "tmpfs".into(), source: "tmpfs".into(), options: vec![mode], copy_up: false }
+    let mode = FsOption {
+        key: "mode".into(),
+        value: Some("755".into()),
+    };
+    FileSystem {
+        kind: "tmpfs".into(),
+        source: "tmpfs".into(),
+        options: vec![mode],
+        copy_up: false,
+    }
 }
 
-fn one(inside: &Root, hierarchy: &ContainerMount, namespaced: bool, attributes: Attributes) -> Result<()> {
+fn one(
+    inside: &Root,
+    hierarchy: &ContainerMount,
+    namespaced: bool,
+    attributes: Attributes,
+) -> Result<()> {
     let target = inside.open_or_create(&ContainerPath::new(&hierarchy.name), Want::Directory)?;
-    let attributes = Attributes { set: attributes.set | ALWAYS, ..attributes };
+    let attributes = Attributes {
+        set: attributes.set | ALWAYS,
+        ..attributes
+    };
     let tree: OwnedFd = if namespaced {
         let options = hierarchy.options.split(',').map(FsOption::parse).collect();
-        let fs = FileSystem { kind: "cgroup".into(), source: "cgroup".into(), options, copy_up: false };
+        let fs = FileSystem {
+            kind: "cgroup".into(),
+            source: "cgroup".into(),
+            options,
+            copy_up: false,
+        };
         // The hierarchy's superblock is the host's: its own "ro" must stay as it is.
-        let tree = new_mount(&fs, Attributes { set: attributes.set & !libc::MOUNT_ATTR_RDONLY, clear: 0 })?;
+        let tree = new_mount(
+            &fs,
+            Attributes {
+                set: attributes.set & !libc::MOUNT_ATTR_RDONLY,
+                clear: 0,
+            },
+        )?;
         attach(&tree, &target)?;
         tree
     } else {

@@ -21,7 +21,11 @@ pub fn allocate(root: &Root, terminal: Terminal, wire: &Wire) -> Result<OwnedFd>
     let master = devices::open_pts_ptmx(root).context(doing)?;
     let fs = rustix::fs::fstatfs(&master).context(doing)?;
     if fs.f_type as i64 != DEVPTS_MAGIC {
-        return Err(Error::new(Code::InvalidConfig, "/dev/pts in the container is not a devpts").context(doing()));
+        return Err(Error::new(
+            Code::InvalidConfig,
+            "/dev/pts in the container is not a devpts",
+        )
+        .context(doing()));
     }
     rustix::pty::unlockpt(&master).context(doing)?;
     // By descriptor (Linux 4.13): the name /dev/pts/N could be another's by the time it is opened.
@@ -34,7 +38,12 @@ pub fn allocate(root: &Root, terminal: Terminal, wire: &Wire) -> Result<OwnedFd>
 
 fn prepare(slave: &OwnedFd, terminal: Terminal) -> rustix::io::Result<()> {
     if terminal.height != 0 || terminal.width != 0 {
-        let size = Winsize { ws_row: terminal.height, ws_col: terminal.width, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize {
+            ws_row: terminal.height,
+            ws_col: terminal.width,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
         rustix::termios::tcsetwinsize(slave, size)?;
     }
     // "\n" stays "\n" on its way out, as runc has it: the terminal in front adds the "\r".
@@ -66,7 +75,11 @@ pub fn reopen_null(root: &Root) -> Result<()> {
         Err(rustix::io::Errno::BADF) => Ok(false),
         Err(error) => Err(error),
     };
-    let [stdin, stdout, stderr] = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let [stdin, stdout, stderr] = [
+        rustix::stdio::stdin(),
+        rustix::stdio::stdout(),
+        rustix::stdio::stderr(),
+    ];
     let (input, output, error) = (
         is_null(stdin).context(doing)?,
         is_null(stdout).context(doing)?,

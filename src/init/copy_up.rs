@@ -44,16 +44,22 @@ fn one(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> Result<()> {
     let open_flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => {
-            let source = rustix::fs::openat(from, name, open_flags | OFlags::DIRECTORY, Mode::empty()).map_err(copying)?;
+            let source =
+                rustix::fs::openat(from, name, open_flags | OFlags::DIRECTORY, Mode::empty())
+                    .map_err(copying)?;
             rustix::fs::mkdirat(to, name, Mode::RWXU).map_err(copying)?;
-            let made = rustix::fs::openat(to, name, open_flags | OFlags::DIRECTORY, Mode::empty()).map_err(copying)?;
+            let made = rustix::fs::openat(to, name, open_flags | OFlags::DIRECTORY, Mode::empty())
+                .map_err(copying)?;
             directory(&source, &made)?;
             attributes(made.as_fd(), &stat).map_err(copying)
         }
         FileType::RegularFile => {
-            let source = rustix::fs::openat(from, name, open_flags, Mode::empty()).map_err(copying)?;
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let made = rustix::fs::openat(to, name, flags, Mode::RUSR | Mode::WUSR).map_err(copying)?;
+            let source =
+                rustix::fs::openat(from, name, open_flags, Mode::empty()).map_err(copying)?;
+            let flags =
+                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let made =
+                rustix::fs::openat(to, name, flags, Mode::RUSR | Mode::WUSR).map_err(copying)?;
             let mut made = File::from(made);
             std::io::copy(&mut File::from(source), &mut made).context(|| "copying its bytes")?;
             attributes(made.as_fd(), &stat).map_err(copying)
@@ -62,13 +68,18 @@ fn one(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> Result<()> {
             let target = rustix::fs::readlinkat(from, name, Vec::new()).map_err(copying)?;
             rustix::fs::symlinkat(&target, to, name).map_err(copying)?;
             let (uid, gid) = owner(&stat);
-            rustix::fs::chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).map_err(copying)
+            rustix::fs::chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(copying)
         }
         FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice => {
             let (uid, gid) = owner(&stat);
-            let (kind, mode) = (FileType::from_raw_mode(stat.st_mode), Mode::from_raw_mode(stat.st_mode));
+            let (kind, mode) = (
+                FileType::from_raw_mode(stat.st_mode),
+                Mode::from_raw_mode(stat.st_mode),
+            );
             rustix::fs::mknodat(to, name, kind, mode, stat.st_rdev).map_err(copying)?;
-            rustix::fs::chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).map_err(copying)
+            rustix::fs::chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(copying)
         }
         // A socket is nothing without the process behind it.
         FileType::Socket | FileType::Unknown => Ok(()),
@@ -76,7 +87,10 @@ fn one(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> Result<()> {
 }
 
 fn owner(stat: &Stat) -> (rustix::fs::Uid, rustix::fs::Gid) {
-    (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid))
+    (
+        rustix::fs::Uid::from_raw(stat.st_uid),
+        rustix::fs::Gid::from_raw(stat.st_gid),
+    )
 }
 
 /// Owner first: a change of owner clears the set-user-ID bit.
@@ -84,7 +98,10 @@ fn attributes(file: BorrowedFd<'_>, stat: &Stat) -> rustix::io::Result<()> {
     let (uid, gid) = owner(stat);
     rustix::fs::fchown(file, Some(uid), Some(gid))?;
     rustix::fs::fchmod(file, Mode::from_raw_mode(stat.st_mode))?;
-    let time = |tv_sec, tv_nsec: u64| rustix::fs::Timespec { tv_sec, tv_nsec: tv_nsec as _ };
+    let time = |tv_sec, tv_nsec: u64| rustix::fs::Timespec {
+        tv_sec,
+        tv_nsec: tv_nsec as _,
+    };
     rustix::fs::futimens(
         file,
         &Timestamps {

@@ -36,7 +36,10 @@ fn verify_cwd() -> Result<()> {
     if cwd.as_bytes().starts_with(b"/") {
         Ok(())
     } else {
-        Err(Error::new(Code::InvalidConfig, "process.cwd: it is outside the container's root"))
+        Err(Error::new(
+            Code::InvalidConfig,
+            "process.cwd: it is outside the container's root",
+        ))
     }
 }
 
@@ -52,7 +55,12 @@ fn limit_bounding_set(wanted: &Capabilities) -> Result<()> {
         match rustix::thread::remove_capability_from_bounding_set(capability) {
             // The kernel does not know it: then nobody can have it.
             Ok(()) | Err(rustix::io::Errno::INVAL) => {}
-            Err(error) => return Err(Error::system(format!("dropping CAP_{name} from the bounding set"), error)),
+            Err(error) => {
+                return Err(Error::system(
+                    format!("dropping CAP_{name} from the bounding set"),
+                    error,
+                ));
+            }
         }
     }
     Ok(())
@@ -69,8 +77,13 @@ fn become_user(user: &User, setgroups: bool) -> Result<()> {
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     rustix::thread::set_keep_capabilities(true).context(|| "keeping capabilities over setuid")?;
     if setgroups {
-        let groups: Vec<Gid> = user.additional_gids.iter().map(|&id| Gid::from_raw(id)).collect();
-        rustix::thread::set_thread_groups(&groups).context(|| "process.user.additionalGids: setting the groups")?;
+        let groups: Vec<Gid> = user
+            .additional_gids
+            .iter()
+            .map(|&id| Gid::from_raw(id))
+            .collect();
+        rustix::thread::set_thread_groups(&groups)
+            .context(|| "process.user.additionalGids: setting the groups")?;
     } else if !user.additional_gids.is_empty() {
         return Err(Error::new(
             Code::InvalidConfig,
@@ -108,7 +121,8 @@ fn set_capabilities(wanted: &Capabilities) -> Result<()> {
         },
     )
     .context(|| "process.capabilities: setting them")?;
-    rustix::thread::clear_ambient_capability_set().context(|| "clearing the ambient capabilities")?;
+    rustix::thread::clear_ambient_capability_set()
+        .context(|| "clearing the ambient capabilities")?;
     for (name, capability) in set(wanted.ambient).iter_names() {
         rustix::thread::configure_capability_in_ambient_set(capability, true)
             .context(|| format!("process.capabilities.ambient: raising CAP_{name}"))?;
@@ -122,7 +136,11 @@ fn set_capabilities(wanted: &Capabilities) -> Result<()> {
 /// # Errors
 /// Those of fstat(2), and of fchown(2) but where the owner cannot be changed at all.
 pub fn give_stdio(user: &User) -> Result<()> {
-    for fd in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+    for fd in [
+        rustix::stdio::stdin(),
+        rustix::stdio::stdout(),
+        rustix::stdio::stderr(),
+    ] {
         give(fd, user).context(|| "giving stdio to the container's user")?;
     }
     Ok(())

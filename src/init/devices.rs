@@ -27,7 +27,8 @@ pub fn make_all(root: &Root, devices: &Devices) -> Result<()> {
     // umask is set with its user.
     let umask = rustix::process::umask(Mode::empty());
     let made = devices.nodes.iter().try_for_each(|device| {
-        make(root, device, devices.bind).context(|| format!("{}: making {}", device.at, device.path))
+        make(root, device, devices.bind)
+            .context(|| format!("{}: making {}", device.at, device.path))
     });
     rustix::process::umask(umask);
     made?;
@@ -78,8 +79,8 @@ fn mknod(dir: &OwnedFd, name: &CString, device: &Device) -> rustix::io::Result<(
 }
 
 fn is_the_node(dir: &OwnedFd, name: &CString, device: &Device) -> Result<bool> {
-    let stat =
-        rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).context(|| "looking at what is there")?;
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+        .context(|| "looking at what is there")?;
     let same_type = FileType::from_raw_mode(stat.st_mode) == FileType::from_raw_mode(device.mode);
     let is_fifo = FileType::from_raw_mode(stat.st_mode) == FileType::Fifo;
     Ok(same_type && (is_fifo || stat.st_rdev == rustix::fs::makedev(device.major, device.minor)))
@@ -92,7 +93,8 @@ fn bind_host_node(dir: &OwnedFd, name: &CString, device: &Device) -> Result<()> 
     let target = match rustix::fs::openat(dir, name, flags - OFlags::CREATE, Mode::empty()) {
         Err(Errno::NOENT) => {
             let made = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            rustix::fs::openat(dir, name, made, Mode::from_raw_mode(0o644)).context(|| "making a file to mount on")?
+            rustix::fs::openat(dir, name, made, Mode::from_raw_mode(0o644))
+                .context(|| "making a file to mount on")?
         }
         other => other.context(|| "opening what is there")?,
     };
@@ -119,7 +121,8 @@ fn replace_ptmx(root: &Root) -> Result<()> {
     let path = ContainerPath::new("/dev/ptmx");
     let (dir, name) = root.parent(&path)?;
     clear_name(dir.as_fd(), &name)?;
-    rustix::fs::symlinkat(c"pts/ptmx", &dir, &name).context(|| format!("linking {path} to pts/ptmx"))
+    rustix::fs::symlinkat(c"pts/ptmx", &dir, &name)
+        .context(|| format!("linking {path} to pts/ptmx"))
 }
 
 /// Puts the terminal `slave` at /dev/console.
@@ -148,9 +151,12 @@ pub fn set_console(root: &Root, slave: BorrowedFd<'_>) -> Result<()> {
 fn open_or_make_file(dir: &OwnedFd, name: &CString) -> rustix::io::Result<OwnedFd> {
     let made = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
     match rustix::fs::openat(dir, name, made, Mode::from_raw_mode(0o600)) {
-        Err(Errno::EXIST) => {
-            rustix::fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-        }
+        Err(Errno::EXIST) => rustix::fs::openat(
+            dir,
+            name,
+            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        ),
         other => other,
     }
 }
@@ -158,7 +164,8 @@ fn open_or_make_file(dir: &OwnedFd, name: &CString) -> rustix::io::Result<OwnedF
 /// Opens the container's own /dev/null, where it has one that really is one.
 pub fn open_null(root: &Root) -> Option<OwnedFd> {
     let (dir, name) = root.parent(&ContainerPath::new("/dev/null")).ok()?;
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags =
+        OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     // Looked at before it is opened for real: opening a stranger's device may do things.
     let seen = rustix::fs::statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     if !is_null(&seen) {

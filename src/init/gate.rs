@@ -25,8 +25,15 @@ pub struct Gate {
 
 /// The signals that end a process which does nothing about them. The kernel keeps them from
 /// the first process of a pid namespace, and would make a created container deaf to `kill`.
-const DEADLY: &[Signal] =
-    &[Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1, Signal::USR2, Signal::ALARM];
+const DEADLY: &[Signal] = &[
+    Signal::HUP,
+    Signal::INT,
+    Signal::QUIT,
+    Signal::TERM,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::ALARM,
+];
 
 impl Gate {
     /// Waits for `start`, and returns the wire to it. A deadly signal ends this process.
@@ -37,7 +44,10 @@ impl Gate {
         let doing = || "waiting for start";
         let signals = signals::descriptor(&SignalSet::of(DEADLY)).context(doing)?;
         loop {
-            let mut ready = [PollFd::new(&self.listener, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+            let mut ready = [
+                PollFd::new(&self.listener, PollFlags::IN),
+                PollFd::new(&signals, PollFlags::IN),
+            ];
             match rustix::event::poll(&mut ready, None) {
                 Err(rustix::io::Errno::INTR) => continue,
                 other => other.context(doing)?,
@@ -49,6 +59,8 @@ impl Gate {
                 break;
             }
         }
-        rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC).map(Wire::from_socket).context(doing)
+        rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC)
+            .map(Wire::from_socket)
+            .context(doing)
     }
 }

@@ -18,9 +18,14 @@ pub fn make_all(root: &Root, rootfs: &Rootfs) -> Result<()> {
     for (index, path) in rootfs.readonly_paths.iter().enumerate() {
         make_read_only(root, path).context(|| format!("linux.readonlyPaths[{index}]: {path}"))?;
     }
-    let mut mask = Mask { label: rootfs.mount_label.as_deref(), directory: None, null: None };
+    let mut mask = Mask {
+        label: rootfs.mount_label.as_deref(),
+        directory: None,
+        null: None,
+    };
     for (index, path) in rootfs.masked_paths.iter().enumerate() {
-        mask.hide(root, path).context(|| format!("linux.maskedPaths[{index}]: {path}"))?;
+        mask.hide(root, path)
+            .context(|| format!("linux.maskedPaths[{index}]: {path}"))?;
     }
     Ok(())
 }
@@ -35,8 +40,9 @@ fn open_present(root: &Root, path: &ContainerPath) -> Result<Option<OwnedFd>> {
 }
 
 fn clone_mount(of: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd> {
-    let mut flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
     flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
     rustix::mount::open_tree(of, c"", flags).context(|| "copying the mount")
 }
@@ -47,7 +53,14 @@ fn make_read_only(root: &Root, path: &ContainerPath) -> Result<()> {
     };
     let tree = clone_mount(target.as_fd(), true)?;
     attach(&tree, &target)?;
-    apply(&tree, Attributes { set: libc::MOUNT_ATTR_RDONLY, clear: 0 }, false)
+    apply(
+        &tree,
+        Attributes {
+            set: libc::MOUNT_ATTR_RDONLY,
+            clear: 0,
+        },
+        false,
+    )
 }
 
 /// What hides things: made when first needed, and shared by all masks. One mount per mask
@@ -86,14 +99,32 @@ impl Mask<'_> {
     }
 
     fn empty_tmpfs(&self) -> Result<OwnedFd> {
-        let option = |key: &str, value: &str| FsOption { key: key.into(), value: Some(value.into()) };
+        let option = |key: &str, value: &str| FsOption {
+            key: key.into(),
+            value: Some(value.into()),
+        };
         // One inode, its root; "0 blocks" would mean unlimited.
-        let mut options = vec![option("nr_blocks", "1"), option("nr_inodes", "1"), option("mode", "0755")];
+        let mut options = vec![
+            option("nr_blocks", "1"),
+            option("nr_inodes", "1"),
+            option("mode", "0755"),
+        ];
         if let Some(label) = self.label {
             options.push(option("context", label));
         }
-        let fs = FileSystem { kind: "tmpfs".into(), source: "tmpfs".into(), options, copy_up: false };
-        super::mounts::new_mount(&fs, Attributes { set: libc::MOUNT_ATTR_RDONLY, clear: 0 })
+        let fs = FileSystem {
+            kind: "tmpfs".into(),
+            source: "tmpfs".into(),
+            options,
+            copy_up: false,
+        };
+        super::mounts::new_mount(
+            &fs,
+            Attributes {
+                set: libc::MOUNT_ATTR_RDONLY,
+                clear: 0,
+            },
+        )
     }
 
     /// The host's /dev/null, not the container's, which the image may have made into anything
@@ -110,11 +141,15 @@ impl Mask<'_> {
 
 fn open_host_null() -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let null = rustix::fs::open(c"/dev/null", flags, Mode::empty()).context(|| "opening the host's /dev/null")?;
+    let null = rustix::fs::open(c"/dev/null", flags, Mode::empty())
+        .context(|| "opening the host's /dev/null")?;
     let stat = rustix::fs::fstat(&null).context(|| "looking at the host's /dev/null")?;
     if super::devices::is_null(&stat) {
         Ok(null)
     } else {
-        Err(Error::new(Code::Unsupported, "the host's /dev/null is not the null device 1:3"))
+        Err(Error::new(
+            Code::Unsupported,
+            "the host's /dev/null is not the null device 1:3",
+        ))
     }
 }

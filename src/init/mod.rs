@@ -46,14 +46,17 @@ pub const NAME: &str = "tare";
 pub fn requested() -> Option<RawFd> {
     let mut args = std::env::args_os();
     let (name, argument, number) = (args.next()?, args.next()?, args.next()?);
-    let is_ours = name == OsStr::new(NAME) && argument == OsStr::new(ARGUMENT) && args.next().is_none();
+    let is_ours =
+        name == OsStr::new(NAME) && argument == OsStr::new(ARGUMENT) && args.next().is_none();
     (is_ours && std::env::vars_os().next().is_none()).then(|| number.to_str()?.parse().ok())?
 }
 
 /// Is the init stage. Ends with the execution of the program, or by telling why not.
 pub fn run(wire: RawFd) -> ! {
     // Nothing can be reported without the wire; the parent sees us end.
-    let Ok(socket) = exec::adopt(wire) else { exec::exit_now(1) };
+    let Ok(socket) = exec::adopt(wire) else {
+        exec::exit_now(1)
+    };
     let wire = Wire::from_socket(socket);
     let mut reports_to = Some(wire);
     let Err(error) = receive_and_execute(&mut reports_to);
@@ -65,9 +68,18 @@ pub fn run(wire: RawFd) -> ! {
 
 /// `wire` is where a failure is told: at first to the parent, after the gate to `start`.
 fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
-    let to_parent = wire.as_ref().ok_or_else(|| Error::new(Code::Protocol, "there is no wire"))?;
-    let Received { mut plan, cgroups, namespaces, gate, container_lock } = receive(to_parent)?;
-    exec::cloexec_from(3 + plan.preserved_fds as RawFd).context(|| "marking descriptors close-on-exec")?;
+    let to_parent = wire
+        .as_ref()
+        .ok_or_else(|| Error::new(Code::Protocol, "there is no wire"))?;
+    let Received {
+        mut plan,
+        cgroups,
+        namespaces,
+        gate,
+        container_lock,
+    } = receive(to_parent)?;
+    exec::cloexec_from(3 + plan.preserved_fds as RawFd)
+        .context(|| "marking descriptors close-on-exec")?;
     process::enter_cgroups(cgroups, &plan.process)?;
     namespaces::enter(&plan.namespaces, namespaces, to_parent)?;
     let program = set_up(&mut plan, to_parent)?;
@@ -89,10 +101,15 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
 fn set_up(plan: &mut Plan, wire: &Wire) -> Result<CString> {
     // From here on other processes of the container may see this one (a joined pid namespace):
     // without CAP_SYS_PTRACE they can neither trace it nor look at what it holds open.
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "hiding the init stage")?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .context(|| "hiding the init stage")?;
     process::join_keyring(plan.keyring.as_deref())?;
     process::set_names(plan)?;
-    let procfs = if needs_procfs(plan) { Some(Procfs::open()?) } else { None };
+    let procfs = if needs_procfs(plan) {
+        Some(Procfs::open()?)
+    } else {
+        None
+    };
     if let Some(procfs) = &procfs {
         procfs::write_sysctls(procfs, &plan.sysctls)?;
     }
@@ -120,7 +137,9 @@ fn set_up(plan: &mut Plan, wire: &Wire) -> Result<CString> {
 
 fn needs_procfs(plan: &Plan) -> bool {
     let process = &plan.process;
-    !plan.sysctls.is_empty() || process.apparmor_profile.is_some() || process.selinux_label.is_some()
+    !plan.sysctls.is_empty()
+        || process.apparmor_profile.is_some()
+        || process.selinux_label.is_some()
 }
 
 /// What the parent sent first.
@@ -134,9 +153,14 @@ struct Received {
 
 fn receive(wire: &Wire) -> Result<Received> {
     let (cgroups, namespaces, gate, descriptors) = match wire.receive::<FromParent>()? {
-        Some((FromParent::Plan { cgroups, namespaces, gate }, descriptors)) => {
-            (cgroups as usize, namespaces as usize, gate, descriptors)
-        }
+        Some((
+            FromParent::Plan {
+                cgroups,
+                namespaces,
+                gate,
+            },
+            descriptors,
+        )) => (cgroups as usize, namespaces as usize, gate, descriptors),
         Some(_) | None => return Err(wire::out_of_turn("something else, or nothing,", "Plan")),
     };
     let mut descriptors = descriptors.into_iter();
@@ -152,11 +176,22 @@ fn receive(wire: &Wire) -> Result<Received> {
     file.ok_or_else(|| Error::new(Code::Protocol, "the plan came without its file"))?
         .read_to_end(&mut bytes)
         .context(|| "reading the plan")?;
-    let plan = postcard::from_bytes(&bytes).map_err(|e| Error::new(Code::Protocol, format!("the plan: {e}")))?;
-    Ok(Received { plan, cgroups, namespaces, gate, container_lock })
+    let plan = postcard::from_bytes(&bytes)
+        .map_err(|e| Error::new(Code::Protocol, format!("the plan: {e}")))?;
+    Ok(Received {
+        plan,
+        cgroups,
+        namespaces,
+        gate,
+        container_lock,
+    })
 }
 
 /// The state as a hook inside the container is told it: the pid is ours, in our namespace.
 fn here(state: &hooks::State, status: Status) -> hooks::State {
-    hooks::State { status, pid: rustix::process::getpid().as_raw_nonzero().get(), ..state.clone() }
+    hooks::State {
+        status,
+        pid: rustix::process::getpid().as_raw_nonzero().get(),
+        ..state.clone()
+    }
 }

@@ -11,7 +11,8 @@ use crate::sys::mount::{Change, set_attributes};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags,
 };
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -56,7 +57,11 @@ pub fn make_all(root: &Root, mounts: &[Mount], wire: &Wire) -> Result<Vec<Deferr
 
 fn make(root: &Root, mount: &Mount, index: usize, wire: &Wire) -> Result<Option<Deferred>> {
     match &mount.source {
-        Source::Bind { path, recursive, opened_by_parent } => {
+        Source::Bind {
+            path,
+            recursive,
+            opened_by_parent,
+        } => {
             let tree = if *opened_by_parent {
                 ask_for_source(wire, index)?
             } else {
@@ -66,7 +71,10 @@ fn make(root: &Root, mount: &Mount, index: usize, wire: &Wire) -> Result<Option<
             Ok(None)
         }
         Source::FileSystem(fs) => file_system(root, mount, fs),
-        Source::Cgroups { hierarchies, namespaced } => {
+        Source::Cgroups {
+            hierarchies,
+            namespaced,
+        } => {
             super::cgroup_mount::make(root, mount, hierarchies, *namespaced)?;
             Ok(None)
         }
@@ -74,7 +82,8 @@ fn make(root: &Root, mount: &Mount, index: usize, wire: &Wire) -> Result<Option<
 }
 
 fn ask_for_source(wire: &Wire, index: usize) -> Result<OwnedFd> {
-    let index = u32::try_from(index).map_err(|_| Error::new(Code::InvalidConfig, "more mounts than 2^32"))?;
+    let index = u32::try_from(index)
+        .map_err(|_| Error::new(Code::InvalidConfig, "more mounts than 2^32"))?;
     wire.send(&FromInit::MountSource { index }, &[])?;
     wire.await_descriptor()
 }
@@ -92,7 +101,11 @@ pub fn open_source(path: &Path, recursive: bool) -> Result<OwnedFd> {
 
 fn bind(root: &Root, mount: &Mount, tree: OwnedFd) -> Result<()> {
     let kind = file_type(&tree).context(|| "looking at the source")?;
-    let want = if kind == FileType::Directory { Want::Directory } else { Want::File };
+    let want = if kind == FileType::Directory {
+        Want::Directory
+    } else {
+        Want::File
+    };
     let target = open_target(root, &mount.destination, want, &tree)?;
     attach(&tree, &target)?;
     apply(&tree, mount.attributes, false)?;
@@ -106,7 +119,10 @@ fn file_system(root: &Root, mount: &Mount, fs: &FileSystem) -> Result<Option<Def
     let read_only = mount.attributes.set & libc::MOUNT_ATTR_RDONLY;
     let waits = is_tmpfs && read_only != 0;
     let now = if waits {
-        Attributes { set: mount.attributes.set & !read_only, ..mount.attributes }
+        Attributes {
+            set: mount.attributes.set & !read_only,
+            ..mount.attributes
+        }
     } else {
         mount.attributes
     };
@@ -132,8 +148,13 @@ fn file_system(root: &Root, mount: &Mount, fs: &FileSystem) -> Result<Option<Def
 /// # Errors
 /// Those of mount_setattr(2).
 pub fn finish(deferred: Vec<Deferred>) -> Result<()> {
-    let read_only = Attributes { set: libc::MOUNT_ATTR_RDONLY, clear: 0 };
-    deferred.iter().try_for_each(|mount| apply(&mount.0, read_only, false))
+    let read_only = Attributes {
+        set: libc::MOUNT_ATTR_RDONLY,
+        clear: 0,
+    };
+    deferred
+        .iter()
+        .try_for_each(|mount| apply(&mount.0, read_only, false))
 }
 
 /// A new, detached mount of a file system, with `attributes`.
@@ -145,7 +166,9 @@ pub fn new_mount(fs: &FileSystem, attributes: Attributes) -> Result<OwnedFd> {
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)
         .context(|| format!("opening a file system of type {kind:?}"))
         .map_err(|error| match error.errno() {
-            Some(libc::ENODEV) => error.hint("the kernel does not have it, or its module is not loaded"),
+            Some(libc::ENODEV) => {
+                error.hint("the kernel does not have it, or its module is not loaded")
+            }
             _ => error,
         })?;
     let refused = |error, what: &str| explain(context.as_fd(), error, what);
@@ -154,14 +177,18 @@ pub fn new_mount(fs: &FileSystem, attributes: Attributes) -> Result<OwnedFd> {
             .map_err(|e| refused(e, &format!("setting its source {:?}", fs.source)))?;
     }
     for option in &fs.options {
-        set_option(&context, option).map_err(|e| refused(e, &format!("setting its option {}", shown(option))))?;
+        set_option(&context, option)
+            .map_err(|e| refused(e, &format!("setting its option {}", shown(option))))?;
     }
     if attributes.set & libc::MOUNT_ATTR_RDONLY != 0 {
-        rustix::mount::fsconfig_set_flag(&context, "ro").map_err(|e| refused(e, "setting its option \"ro\""))?;
+        rustix::mount::fsconfig_set_flag(&context, "ro")
+            .map_err(|e| refused(e, "setting its option \"ro\""))?;
     }
-    rustix::mount::fsconfig_create(&context).map_err(|e| refused(e, &format!("making a {kind}")))?;
+    rustix::mount::fsconfig_create(&context)
+        .map_err(|e| refused(e, &format!("making a {kind}")))?;
     let flags = MountAttrFlags::from_bits_retain(attributes.set as u32);
-    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags).context(|| format!("mounting a {kind}"))
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, flags)
+        .context(|| format!("mounting a {kind}"))
 }
 
 fn set_option(context: &OwnedFd, option: &FsOption) -> rustix::io::Result<()> {
@@ -172,7 +199,9 @@ fn set_option(context: &OwnedFd, option: &FsOption) -> rustix::io::Result<()> {
         Some(value) if value.len() > 255 && option.key == "lowerdir" => value
             .split(':')
             .try_for_each(|layer| rustix::mount::fsconfig_set_string(context, "lowerdir+", layer)),
-        Some(value) => rustix::mount::fsconfig_set_string(context, option.key.as_str(), value.as_str()),
+        Some(value) => {
+            rustix::mount::fsconfig_set_string(context, option.key.as_str(), value.as_str())
+        }
     }
 }
 
@@ -187,11 +216,18 @@ fn shown(option: &FsOption) -> String {
 fn explain(context: BorrowedFd<'_>, error: Errno, what: &str) -> Error {
     let mut line = [0; 1024];
     let said = match rustix::io::read(context, &mut line) {
-        Ok(length) => String::from_utf8_lossy(&line[..length]).trim_start_matches("e ").trim_end().to_owned(),
+        Ok(length) => String::from_utf8_lossy(&line[..length])
+            .trim_start_matches("e ")
+            .trim_end()
+            .to_owned(),
         Err(_) => String::new(),
     };
     let error = Error::system(what, error);
-    if said.is_empty() { error } else { error.hint(format!("the kernel says: {said}")) }
+    if said.is_empty() {
+        error
+    } else {
+        error.hint(format!("the kernel says: {said}"))
+    }
 }
 
 /// Moves a detached mount onto `target`.
@@ -217,11 +253,18 @@ pub fn apply(mount: impl AsFd, attributes: Attributes, recursive: bool) -> Resul
     if attributes.is_empty() {
         return Ok(());
     }
-    let change = Change { set: attributes.set, clear: attributes.clear, ..Change::default() };
+    let change = Change {
+        set: attributes.set,
+        clear: attributes.clear,
+        ..Change::default()
+    };
     match set_attributes(&mount, change, recursive) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) && !recursive => remount(mount.as_fd(), attributes),
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) && !recursive => {
+            remount(mount.as_fd(), attributes)
+        }
         Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
-            Err(Error::system("changing the mounts below as well", error).hint("it needs Linux 5.12"))
+            Err(Error::system("changing the mounts below as well", error)
+                .hint("it needs Linux 5.12"))
         }
         other => other.context(|| "changing what the mount allows"),
     }
@@ -264,10 +307,19 @@ fn remount(mount: BorrowedFd<'_>, attributes: Attributes) -> Result<()> {
 pub fn propagate(mount: impl AsFd, changes: &[Propagation]) -> Result<()> {
     for change in changes {
         let bits = change.kind.bits();
-        match set_attributes(&mount, Change { propagation: bits, ..Change::default() }, change.recursive) {
+        match set_attributes(
+            &mount,
+            Change {
+                propagation: bits,
+                ..Change::default()
+            },
+            change.recursive,
+        ) {
             Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
                 let recursive = if change.recursive { libc::MS_REC } else { 0 };
-                let flags = rustix::mount::MountPropagationFlags::from_bits_retain((bits | recursive) as u32);
+                let flags = rustix::mount::MountPropagationFlags::from_bits_retain(
+                    (bits | recursive) as u32,
+                );
                 rustix::mount::mount_change(descriptor_path(mount.as_fd()), flags)
                     .context(|| "changing the mount's propagation")?;
             }
@@ -298,18 +350,25 @@ fn open_target(root: &Root, path: &ContainerPath, want: Want, mount: &OwnedFd) -
     if path.as_str() == "/proc" {
         // A bind of another procfs is what nested and host-pid containers use.
         if !is_procfs(mount)? {
-            return Err(Error::new(Code::InvalidConfig, "only a procfs can be mounted on /proc"));
+            return Err(Error::new(
+                Code::InvalidConfig,
+                "only a procfs can be mounted on /proc",
+            ));
         }
         return open_real_directory(root, path);
     }
     if is_procfs(mount)? || !MAY_HIDE_IN_PROC.contains(&path.as_str()) {
         return Err(in_proc(path));
     }
-    root.open_without_links(path, OFlags::PATH).context(|| format!("opening {path} in the rootfs"))
+    root.open_without_links(path, OFlags::PATH)
+        .context(|| format!("opening {path} in the rootfs"))
 }
 
 fn in_proc(path: &ContainerPath) -> Error {
-    Error::new(Code::InvalidConfig, format!("{path} cannot be mounted over, because it is inside /proc"))
+    Error::new(
+        Code::InvalidConfig,
+        format!("{path} cannot be mounted over, because it is inside /proc"),
+    )
 }
 
 fn is_procfs(fd: impl AsFd) -> Result<bool> {

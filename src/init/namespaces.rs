@@ -48,11 +48,15 @@ pub fn enter(plan: &Namespaces, descriptors: Vec<OwnedFd>, wire: &Wire) -> Resul
 /// again once the user namespace is joined.
 fn join_all(joins: &[Join], descriptors: &[OwnedFd]) -> Result<()> {
     let mut later = Vec::new();
-    let (user, others): (Vec<_>, Vec<_>) =
-        joins.iter().zip(descriptors).partition(|(join, _)| join.kinds == USER);
+    let (user, others): (Vec<_>, Vec<_>) = joins
+        .iter()
+        .zip(descriptors)
+        .partition(|(join, _)| join.kinds == USER);
     for (join, fd) in others {
         match namespace::join(fd, join.kinds) {
-            Err(error) if error.raw_os_error() == Some(libc::EPERM) && !user.is_empty() => later.push((join, fd)),
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) && !user.is_empty() => {
+                later.push((join, fd))
+            }
             other => other.context(|| format!("joining {}", join.what))?,
         }
     }
@@ -91,11 +95,20 @@ fn make_time_namespace(plan: &Namespaces) -> Result<()> {
 
 /// Branches off the process that is to become the container's, a sibling of this one, and ends.
 fn branch_off(new: u64, wire: &Wire) -> Result<()> {
-    let clone = Clone { namespaces: new, sibling: true, into_cgroup: None };
+    let clone = Clone {
+        namespaces: new,
+        sibling: true,
+        into_cgroup: None,
+    };
     match fork(&clone).context(|| "making the container's process in its namespaces")? {
         Forked::Child => Ok(()),
         Forked::Parent { pid, pidfd } => {
-            wire.send(&FromInit::Forked { pid: pid.as_raw_nonzero().get() }, &[pidfd.as_fd()])?;
+            wire.send(
+                &FromInit::Forked {
+                    pid: pid.as_raw_nonzero().get(),
+                },
+                &[pidfd.as_fd()],
+            )?;
             exec::exit_now(0)
         }
     }

@@ -38,7 +38,9 @@ pub fn enter_cgroups(files: Vec<OwnedFd>, process: &Process) -> Result<()> {
 
 fn set_affinity(cpus: Option<&[u64]>, which: &str) -> Result<()> {
     match cpus {
-        Some(mask) => schedule::set_affinity(mask).context(|| format!("process.execCPUAffinity.{which}")),
+        Some(mask) => {
+            schedule::set_affinity(mask).context(|| format!("process.execCPUAffinity.{which}"))
+        }
         None => Ok(()),
     }
 }
@@ -52,10 +54,13 @@ pub fn join_keyring(name: Option<&str>) -> Result<()> {
     const POSSESSOR_SEARCH: u32 = 0x0008_0000;
     let Some(name) = name else { return Ok(()) };
     let doing = || "joining the session keyring";
-    let name = CString::new(name).map_err(|_| Error::new(Code::InvalidConfig, "the id holds a NUL"))?;
+    let name =
+        CString::new(name).map_err(|_| Error::new(Code::InvalidConfig, "the id holds a NUL"))?;
     let key = match keyring::join_session(&name) {
         Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => return Ok(()),
-        other => other.context(doing).map_err(|e| e.hint("--no-new-keyring does without one"))?,
+        other => other
+            .context(doing)
+            .map_err(|e| e.hint("--no-new-keyring does without one"))?,
     };
     let mask = keyring::permissions(key).context(doing)?;
     keyring::set_permissions(key, mask | POSSESSOR_SEARCH).context(doing)
@@ -67,10 +72,12 @@ pub fn join_keyring(name: Option<&str>) -> Result<()> {
 /// Those of sethostname(2).
 pub fn set_names(plan: &Plan) -> Result<()> {
     if let Some(name) = &plan.hostname {
-        rustix::system::sethostname(name.as_bytes()).context(|| format!("hostname: setting {name:?}"))?;
+        rustix::system::sethostname(name.as_bytes())
+            .context(|| format!("hostname: setting {name:?}"))?;
     }
     if let Some(name) = &plan.domainname {
-        rustix::system::setdomainname(name.as_bytes()).context(|| format!("domainname: setting {name:?}"))?;
+        rustix::system::setdomainname(name.as_bytes())
+            .context(|| format!("domainname: setting {name:?}"))?;
     }
     Ok(())
 }
@@ -82,7 +89,12 @@ pub fn set_names(plan: &Plan) -> Result<()> {
 pub fn set_limits(process: &Process) -> Result<()> {
     for limit in &process.rlimits {
         schedule::set_rlimit(limit.resource, limit.soft, limit.hard)
-            .context(|| format!("process.rlimits: setting {} to {}/{}", limit.name, limit.soft, limit.hard))
+            .context(|| {
+                format!(
+                    "process.rlimits: setting {} to {}/{}",
+                    limit.name, limit.soft, limit.hard
+                )
+            })
             .map_err(|error| match error.errno() {
                 Some(libc::EPERM) => error.hint("raising a hard limit takes CAP_SYS_RESOURCE"),
                 _ => error,
@@ -144,7 +156,8 @@ pub fn set_labels(process: &Process, procfs: &Procfs) -> Result<()> {
 pub fn home(uid: u32) -> Result<CString> {
     let root = Root::own()?;
     let home = home_in_passwd(&root, uid).unwrap_or_else(|| "/".into());
-    CString::new(format!("HOME={home}")).map_err(|_| Error::new(Code::InvalidConfig, "/etc/passwd: a NUL in a home"))
+    CString::new(format!("HOME={home}"))
+        .map_err(|_| Error::new(Code::InvalidConfig, "/etc/passwd: a NUL in a home"))
 }
 
 fn home_in_passwd(root: &Root, uid: u32) -> Option<String> {
@@ -154,11 +167,15 @@ fn home_in_passwd(root: &Root, uid: u32) -> Option<String> {
     if super::root::file_type(&file).ok()? != FileType::RegularFile {
         return None;
     }
-    BufReader::new(File::from(file)).split(b'\n').map_while(std::io::Result::ok).find_map(|line| {
-        let line = String::from_utf8_lossy(&line).into_owned();
-        let fields: Vec<&str> = line.split(':').collect();
-        (fields.len() >= 7 && fields[2].parse() == Ok(uid) && !fields[5].is_empty()).then(|| fields[5].to_owned())
-    })
+    BufReader::new(File::from(file))
+        .split(b'\n')
+        .map_while(std::io::Result::ok)
+        .find_map(|line| {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            let fields: Vec<&str> = line.split(':').collect();
+            (fields.len() >= 7 && fields[2].parse() == Ok(uid) && !fields[5].is_empty())
+                .then(|| fields[5].to_owned())
+        })
 }
 
 /// Makes this process lead a session of its own, with stdin as its terminal where it has one.
@@ -168,7 +185,8 @@ fn home_in_passwd(root: &Root, uid: u32) -> Option<String> {
 pub fn lead_session(terminal: bool) -> Result<()> {
     rustix::process::setsid().context(|| "making a session")?;
     if terminal {
-        rustix::process::ioctl_tiocsctty(rustix::stdio::stdin()).context(|| "taking control of the terminal")?;
+        rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())
+            .context(|| "taking control of the terminal")?;
     }
     Ok(())
 }

@@ -26,9 +26,20 @@ impl Procfs {
     /// # Errors
     /// Where neither is to be had.
     pub fn open() -> Result<Self> {
-        let fs = FileSystem { kind: "proc".into(), source: "proc".into(), options: Vec::new(), copy_up: false };
+        let fs = FileSystem {
+            kind: "proc".into(),
+            source: "proc".into(),
+            options: Vec::new(),
+            copy_up: false,
+        };
         let allowed = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
-        match super::mounts::new_mount(&fs, Attributes { set: allowed, clear: 0 }) {
+        match super::mounts::new_mount(
+            &fs,
+            Attributes {
+                set: allowed,
+                clear: 0,
+            },
+        ) {
             Ok(root) => Ok(Self { root }),
             Err(error) if error.errno() == Some(libc::EPERM) => Self::of_the_runtime(),
             Err(error) => Err(error.context("opening a procfs of our own")),
@@ -46,7 +57,10 @@ impl Procfs {
         if (magic, inode) == (PROC_MAGIC, ROOT_INODE) {
             Ok(Self { root })
         } else {
-            Err(Error::new(Code::Unsupported, "/proc is not a procfs, and no other can be mounted here"))
+            Err(Error::new(
+                Code::Unsupported,
+                "/proc is not a procfs, and no other can be mounted here",
+            ))
         }
     }
 
@@ -55,9 +69,22 @@ impl Procfs {
     /// # Errors
     /// `EXDEV` where something is mounted over a part of the path; else the kernel's.
     pub fn write(&self, path: &str, value: &[u8]) -> Result<()> {
-        let doing = || format!("writing {:?} to /proc/{path}", String::from_utf8_lossy(value));
+        let doing = || {
+            format!(
+                "writing {:?} to /proc/{path}",
+                String::from_utf8_lossy(value)
+            )
+        };
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
-        let open = || rustix::fs::openat2(&self.root, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve);
+        let open = || {
+            rustix::fs::openat2(
+                &self.root,
+                path,
+                OFlags::WRONLY | OFlags::CLOEXEC,
+                Mode::empty(),
+                resolve,
+            )
+        };
         let file = loop {
             match open() {
                 Err(Errno::AGAIN | Errno::INTR) => {}
@@ -68,7 +95,10 @@ impl Procfs {
         if written == value.len() {
             Ok(())
         } else {
-            Err(Error::new(Code::System, format!("{}: only {written} bytes were taken", doing())))
+            Err(Error::new(
+                Code::System,
+                format!("{}: only {written} bytes were taken", doing()),
+            ))
         }
     }
 }

@@ -23,8 +23,15 @@ pub fn find(process: &Process) -> Result<CString> {
     }
     let mut denied = false;
     for dir in search_path(&process.env) {
-        let candidate = [if dir.is_empty() { b"." } else { dir }, b"/", name.as_bytes()].concat();
-        let Ok(candidate) = CString::new(candidate) else { continue };
+        let candidate = [
+            if dir.is_empty() { b"." } else { dir },
+            b"/",
+            name.as_bytes(),
+        ]
+        .concat();
+        let Ok(candidate) = CString::new(candidate) else {
+            continue;
+        };
         match usable(&candidate) {
             Ok(()) => return Ok(candidate),
             Err(Errno::ACCESS) => denied = true,
@@ -34,7 +41,10 @@ pub fn find(process: &Process) -> Result<CString> {
     if denied {
         return Err(unusable(&quoted, Errno::ACCESS));
     }
-    Err(Error::new(Code::ProgramNotFound, format!("exec: {quoted:?}: executable file not found in $PATH")))
+    Err(Error::new(
+        Code::ProgramNotFound,
+        format!("exec: {quoted:?}: executable file not found in $PATH"),
+    ))
 }
 
 fn search_path(env: &[CString]) -> impl Iterator<Item = &[u8]> {
@@ -91,7 +101,11 @@ fn reason(path: &CStr, errno: Option<i32>) -> Option<String> {
     let head = read_head(path)?;
     match errno? {
         libc::ENOENT => interpreter(&head).map(|interpreter| {
-            let carriage = if interpreter.ends_with('\r') { ": the script has DOS line ends" } else { "" };
+            let carriage = if interpreter.ends_with('\r') {
+                ": the script has DOS line ends"
+            } else {
+                ""
+            };
             format!("its interpreter {interpreter:?} is not in the container{carriage}")
         }),
         libc::ENOEXEC if head.starts_with(b"\x7fELF") => {
@@ -100,7 +114,11 @@ fn reason(path: &CStr, errno: Option<i32>) -> Option<String> {
         libc::ENOEXEC if head.is_empty() => Some("it is empty".into()),
         libc::ENOEXEC => Some("it is neither a program nor a script with a #! line".into()),
         libc::EACCES => interpreter(&head)
-            .map(|interpreter| format!("it or its interpreter {interpreter:?} is not executable, or on a noexec mount"))
+            .map(|interpreter| {
+                format!(
+                    "it or its interpreter {interpreter:?} is not executable, or on a noexec mount"
+                )
+            })
             .or_else(|| Some("it is not executable, or on a noexec mount".into())),
         _ => None,
     }
@@ -135,15 +153,25 @@ fn elf_interpreter(head: &[u8]) -> Option<String> {
         return None;
     }
     let word = |at: usize| Some(u32::from_ne_bytes(head.get(at..at + 4)?.try_into().ok()?));
-    let long = |at: usize| usize::try_from(u64::from_ne_bytes(head.get(at..at + 8)?.try_into().ok()?)).ok();
-    let short = |at: usize| Some(usize::from(u16::from_ne_bytes(head.get(at..at + 2)?.try_into().ok()?)));
+    let long = |at: usize| {
+        usize::try_from(u64::from_ne_bytes(head.get(at..at + 8)?.try_into().ok()?)).ok()
+    };
+    let short = |at: usize| {
+        Some(usize::from(u16::from_ne_bytes(
+            head.get(at..at + 2)?.try_into().ok()?,
+        )))
+    };
     let (table, entry, count) = (long(32)?, short(54)?, short(56)?);
     for index in 0..count {
         let header = table.checked_add(index.checked_mul(entry)?)?;
         if word(header)? == PT_INTERP {
             let (offset, size) = (long(header + 8)?, long(header + 32)?);
             let bytes = head.get(offset..offset.checked_add(size)?)?;
-            return Some(String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned());
+            return Some(
+                String::from_utf8_lossy(bytes)
+                    .trim_end_matches('\0')
+                    .to_owned(),
+            );
         }
     }
     None
@@ -151,7 +179,10 @@ fn elf_interpreter(head: &[u8]) -> Option<String> {
 
 /// The machine that an ELF file is for.
 fn elf_machine(head: &[u8]) -> String {
-    let machine = head.get(18..20).and_then(|bytes| bytes.try_into().ok()).map(u16::from_le_bytes);
+    let machine = head
+        .get(18..20)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(u16::from_le_bytes);
     let name = match machine {
         Some(0x03) => "x86",
         Some(0x15) => "ppc64",
@@ -172,7 +203,10 @@ mod tests {
 
     #[test]
     fn the_interpreter_of_a_script_is_its_first_word() {
-        assert_eq!(interpreter(b"#! /usr/bin/env -S x\n").as_deref(), Some("/usr/bin/env"));
+        assert_eq!(
+            interpreter(b"#! /usr/bin/env -S x\n").as_deref(),
+            Some("/usr/bin/env")
+        );
         assert_eq!(interpreter(b"#!/bin/sh\r\n").as_deref(), Some("/bin/sh\r"));
         assert_eq!(interpreter(b"plain text"), None);
     }

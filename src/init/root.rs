@@ -41,7 +41,9 @@ impl Root {
     /// Those of open(2).
     pub fn own() -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::open(c"/", flags, Mode::empty()).map(Self::new).context(|| "opening the container's /")
+        rustix::fs::open(c"/", flags, Mode::empty())
+            .map(Self::new)
+            .context(|| "opening the container's /")
     }
 
     /// Opens `path` as it is, following symbolic links inside the root.
@@ -56,11 +58,20 @@ impl Root {
     ///
     /// # Errors
     /// `ELOOP` where one is.
-    pub fn open_without_links(&self, path: &ContainerPath, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    pub fn open_without_links(
+        &self,
+        path: &ContainerPath,
+        flags: OFlags,
+    ) -> rustix::io::Result<OwnedFd> {
         self.openat2(path, flags, ResolveFlags::NO_SYMLINKS)
     }
 
-    fn openat2(&self, path: &ContainerPath, flags: OFlags, more: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+    fn openat2(
+        &self,
+        path: &ContainerPath,
+        flags: OFlags,
+        more: ResolveFlags,
+    ) -> rustix::io::Result<OwnedFd> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | more;
         let flags = flags | OFlags::CLOEXEC;
         loop {
@@ -81,7 +92,10 @@ impl Root {
         match self.open(path, OFlags::PATH) {
             Ok(found) => Ok(found),
             Err(Errno::NOENT) => self.create(path, want),
-            Err(error) => Err(Error::system(format!("opening {path} in the rootfs"), error)),
+            Err(error) => Err(Error::system(
+                format!("opening {path} in the rootfs"),
+                error,
+            )),
         }
     }
 
@@ -95,7 +109,10 @@ impl Root {
         if name.is_empty() {
             return Err(Error::new(Code::InvalidConfig, "/ cannot be made anew"));
         }
-        Ok((self.open_or_create(&ContainerPath::new(dir), Want::Directory)?, kernel_name(name)?))
+        Ok((
+            self.open_or_create(&ContainerPath::new(dir), Want::Directory)?,
+            kernel_name(name)?,
+        ))
     }
 
     /// Walks `path` name by name and makes what is missing.
@@ -116,7 +133,11 @@ impl Root {
             }
             let dir = passed.last().map_or(self.dir.as_fd(), AsFd::as_fd);
             let last = todo.is_empty();
-            let made = if last && want == Want::File { make_file } else { make_directory };
+            let made = if last && want == Want::File {
+                make_file
+            } else {
+                make_directory
+            };
             let found = open_or_make(dir, &kernel_name(&name)?, made).map_err(failed)?;
             let stat = rustix::fs::fstat(&found).map_err(failed)?;
             match FileType::from_raw_mode(stat.st_mode) {
@@ -130,7 +151,13 @@ impl Root {
                     if target.starts_with('/') {
                         passed.clear();
                     }
-                    todo.extend(target.split('/').rev().filter(|n| !matches!(*n, "" | ".")).map(str::to_owned));
+                    todo.extend(
+                        target
+                            .split('/')
+                            .rev()
+                            .filter(|n| !matches!(*n, "" | "."))
+                            .map(str::to_owned),
+                    );
                 }
                 FileType::Directory => passed.push(found),
                 _ if last => return Ok(found),
@@ -139,7 +166,13 @@ impl Root {
         }
         match passed.pop() {
             Some(dir) => Ok(dir),
-            None => rustix::fs::openat(&self.dir, c".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(failed),
+            None => rustix::fs::openat(
+                &self.dir,
+                c".",
+                OFlags::PATH | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+            .map_err(failed),
         }
     }
 }
@@ -156,8 +189,14 @@ fn open_or_make(
     name: &CString,
     make: fn(BorrowedFd<'_>, &CString) -> rustix::io::Result<()>,
 ) -> rustix::io::Result<OwnedFd> {
-    let open =
-        || rustix::fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    let open = || {
+        rustix::fs::openat(
+            dir,
+            name,
+            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+    };
     match open() {
         Err(Errno::NOENT) => match make(dir, name) {
             Ok(()) | Err(Errno::EXIST) => open(),

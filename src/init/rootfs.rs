@@ -22,16 +22,26 @@ pub fn set_up(rootfs: &Rootfs, plan: &Plan, wire: &Wire) -> Result<()> {
     if let Some(nodes) = &rootfs.devices {
         devices::make_all(&root, nodes)?;
     }
-    root.open_or_create(&ContainerPath::new(&plan.process.cwd.to_string_lossy()), Want::Directory)
-        .context(|| "process.cwd")?;
+    root.open_or_create(
+        &ContainerPath::new(&plan.process.cwd.to_string_lossy()),
+        Want::Directory,
+    )
+    .context(|| "process.cwd")?;
     run_hooks(plan, wire)?;
     allocate_terminal(&root, plan, wire)?;
     console::reopen_null(&root)?;
     mounts::finish(deferred)?;
     masks::make_all(&root, rootfs)?;
     if rootfs.readonly {
-        mounts::apply(&root, Attributes { set: libc::MOUNT_ATTR_RDONLY, clear: 0 }, false)
-            .context(|| "root.readonly")?;
+        mounts::apply(
+            &root,
+            Attributes {
+                set: libc::MOUNT_ATTR_RDONLY,
+                clear: 0,
+            },
+            false,
+        )
+        .context(|| "root.readonly")?;
     }
     switch(&root, rootfs)
 }
@@ -74,7 +84,9 @@ fn open(rootfs: &Rootfs) -> Result<Root> {
     let doing = || format!("root.path: opening {}", rootfs.path.display());
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     if rootfs.switch == Switch::Chroot {
-        return rustix::fs::open(&rootfs.path, flags, Mode::empty()).map(Root::new).context(doing);
+        return rustix::fs::open(&rootfs.path, flags, Mode::empty())
+            .map(Root::new)
+            .context(doing);
     }
     let host = host_propagation(rootfs);
     mounts::propagate(open_host_root()?, &[host]).context(|| "linux.rootfsPropagation")?;
@@ -105,14 +117,20 @@ fn host_propagation(rootfs: &Rootfs) -> Propagation {
         Some(PropagationKind::Private | PropagationKind::Unbindable) => PropagationKind::Private,
         Some(PropagationKind::Slave) | None => PropagationKind::Slave,
     };
-    Propagation { kind, recursive: true }
+    Propagation {
+        kind,
+        recursive: true,
+    }
 }
 
 /// pivot_root(2) refuses a new root whose parent mount is shared, and a shared one would carry
 /// the bind of the rootfs to the host. The mount that holds the rootfs is found by going up
 /// until the kernel says that a directory is the root of one.
 fn make_parent_private(place: &OwnedFd) -> Result<()> {
-    let private = [Propagation { kind: PropagationKind::Private, recursive: false }];
+    let private = [Propagation {
+        kind: PropagationKind::Private,
+        recursive: false,
+    }];
     let mut dir = place.try_clone().context(|| "opening the rootfs")?;
     loop {
         match mounts::propagate(&dir, &private) {
@@ -149,13 +167,21 @@ fn switch(root: &Root, rootfs: &Rootfs) -> Result<()> {
 /// for it is needed in the rootfs.
 fn pivot() -> Result<()> {
     let old = open_host_root()?;
-    rustix::process::pivot_root(c".", c".").context(|| "pivot_root").map_err(|error| match error.errno() {
-        Some(libc::EINVAL) => error.hint("a root on ramfs cannot be pivoted: use --no-pivot"),
-        _ => error,
-    })?;
+    rustix::process::pivot_root(c".", c".")
+        .context(|| "pivot_root")
+        .map_err(|error| match error.errno() {
+            Some(libc::EINVAL) => error.hint("a root on ramfs cannot be pivoted: use --no-pivot"),
+            _ => error,
+        })?;
     // Else a shared tree would be unmounted on the host as well.
-    mounts::propagate(&old, &[Propagation { kind: PropagationKind::Slave, recursive: true }])
-        .context(|| "cutting off the old root")?;
+    mounts::propagate(
+        &old,
+        &[Propagation {
+            kind: PropagationKind::Slave,
+            recursive: true,
+        }],
+    )
+    .context(|| "cutting off the old root")?;
     rustix::process::fchdir(&old).context(|| "entering the old root")?;
     mounts::detach(c".")
 }

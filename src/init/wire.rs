@@ -24,8 +24,8 @@
 
 use crate::error::{Code, Context, Error, Result};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{IoSlice, IoSliceMut};
@@ -128,9 +128,13 @@ impl Wire {
     /// # Errors
     /// Those of socketpair(2).
     pub fn pair() -> Result<(Self, Self)> {
-        let (one, other) =
-            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-                .context(|| "making the wire to the init stage")?;
+        let (one, other) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .context(|| "making the wire to the init stage")?;
         Ok((Self { socket: one }, Self { socket: other }))
     }
 
@@ -144,7 +148,8 @@ impl Wire {
     /// # Errors
     /// `EPIPE` where the peer is gone.
     pub fn send<M: Serialize>(&self, message: &M, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
-        let frame = postcard::to_stdvec(message).map_err(|e| protocol(format!("encoding a message: {e}")))?;
+        let frame = postcard::to_stdvec(message)
+            .map_err(|e| protocol(format!("encoding a message: {e}")))?;
         if frame.len() > MAX_FRAME || descriptors.len() > MAX_DESCRIPTORS {
             return Err(protocol(format!(
                 "a message of {} bytes and {} descriptors does not fit a frame",
@@ -152,13 +157,19 @@ impl Wire {
                 descriptors.len()
             )));
         }
-        let mut space = vec![MaybeUninit::uninit(); SendAncillaryMessage::ScmRights(descriptors).size()];
+        let mut space =
+            vec![MaybeUninit::uninit(); SendAncillaryMessage::ScmRights(descriptors).size()];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !descriptors.is_empty() {
             control.push(SendAncillaryMessage::ScmRights(descriptors));
         }
         rustix::io::retry_on_intr(|| {
-            rustix::net::sendmsg(&self.socket, &[IoSlice::new(&frame)], &mut control, SendFlags::NOSIGNAL)
+            rustix::net::sendmsg(
+                &self.socket,
+                &[IoSlice::new(&frame)],
+                &mut control,
+                SendFlags::NOSIGNAL,
+            )
         })
         .context(|| "writing to the wire")?;
         Ok(())
@@ -178,7 +189,8 @@ impl Wire {
     /// A frame that is too long, or is not a message.
     pub fn receive<M: DeserializeOwned>(&self) -> Result<Option<(M, Vec<OwnedFd>)>> {
         let mut frame = vec![0; MAX_FRAME];
-        let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut space =
+            vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = rustix::io::retry_on_intr(|| {
             rustix::net::recvmsg(
@@ -201,15 +213,22 @@ impl Wire {
             })
             .flatten()
             .collect();
-        if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+        if received
+            .flags
+            .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
+        {
             return Err(protocol("a message on the wire was cut short".into())
                 .hint("is the limit on open files (ulimit -n) too low?"));
         }
         if received.bytes == 0 {
             return Ok(None);
         }
-        let message = postcard::from_bytes(&frame[..received.bytes])
-            .map_err(|e| protocol(format!("a frame of {} bytes is no message: {e}", received.bytes)))?;
+        let message = postcard::from_bytes(&frame[..received.bytes]).map_err(|e| {
+            protocol(format!(
+                "a frame of {} bytes is no message: {e}",
+                received.bytes
+            ))
+        })?;
         Ok(Some((message, descriptors)))
     }
 
@@ -231,9 +250,10 @@ impl Wire {
     /// Another message, or the parent's death.
     pub fn await_descriptor(&self) -> Result<OwnedFd> {
         match self.receive::<FromParent>()? {
-            Some((FromParent::Descriptor, fds)) => {
-                fds.into_iter().next().ok_or_else(|| protocol("Descriptor came without one".into()))
-            }
+            Some((FromParent::Descriptor, fds)) => fds
+                .into_iter()
+                .next()
+                .ok_or_else(|| protocol("Descriptor came without one".into())),
             Some((other, _)) => Err(out_of_turn(other.name(), "Descriptor")),
             None => Err(protocol("the runtime went away".into())),
         }
@@ -257,7 +277,8 @@ mod tests {
     fn messages_and_descriptors_arrive_as_sent() {
         let (parent, init) = Wire::pair().unwrap();
         let file = std::fs::File::open("/proc/self/stat").unwrap();
-        init.send(&FromInit::Forked { pid: 7 }, &[file.as_fd(), file.as_fd()]).unwrap();
+        init.send(&FromInit::Forked { pid: 7 }, &[file.as_fd(), file.as_fd()])
+            .unwrap();
         let (message, fds) = parent.receive::<FromInit>().unwrap().unwrap();
         assert!(matches!(message, FromInit::Forked { pid: 7 }));
         assert_eq!(fds.len(), 2);
@@ -270,7 +291,10 @@ mod tests {
         let (parent, init) = Wire::pair().unwrap();
         parent.send(&FromParent::Descriptor, &[]).unwrap();
         let error = init.await_continue().unwrap_err().to_string();
-        assert!(error.contains("Descriptor") && error.contains("Continue"), "{error}");
+        assert!(
+            error.contains("Descriptor") && error.contains("Continue"),
+            "{error}"
+        );
     }
 
     #[test]

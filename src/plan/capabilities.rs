@@ -29,6 +29,8 @@ pub fn bit(name: &str) -> Option<u64> {
 /// The kernel's newest is asked for by prctl(2): a capability it does not know is not in the
 /// bounding set, but neither absent.
 pub fn known_to_kernel() -> impl Iterator<Item = (String, CapabilitySet)> {
-    CapabilitySet::all().iter_names().filter(|(_, set)| rustix::thread::capability_is_in_bounding_set(*set).is_ok())
+    CapabilitySet::all()
+        .iter_names()
+        .filter(|(_, set)| rustix::thread::capability_is_in_bounding_set(*set).is_ok())
         .map(|(name, set)| (format!("CAP_{name}"), set))
 }

@@ -164,19 +164,38 @@ const PROPAGATION: &[(&str, PropagationKind)] = &[
 const SUPERBLOCK: &[&str] = &["sync", "dirsync", "lazytime", "mand"];
 
 /// Options that undo a flag of [`SUPERBLOCK`]; a new superblock starts without any.
-const SUPERBLOCK_OFF: &[(&str, &str)] =
-    &[("async", "sync"), ("nolazytime", "lazytime"), ("nomand", "mand")];
+const SUPERBLOCK_OFF: &[(&str, &str)] = &[
+    ("async", "sync"),
+    ("nolazytime", "lazytime"),
+    ("nomand", "mand"),
+];
 
 /// Options of mount(8) that ask for what is so anyway, or that speak to mount(8) alone.
 /// `iversion` and its kin are internal to file systems since Linux 5.x and select nothing.
-const WITHOUT_EFFECT: &[&str] =
-    &["defaults", "remount", "silent", "loud", "iversion", "noiversion", "user", "nouser", "users", "auto", "noauto", "_netdev", "nofail"];
+const WITHOUT_EFFECT: &[&str] = &[
+    "defaults",
+    "remount",
+    "silent",
+    "loud",
+    "iversion",
+    "noiversion",
+    "user",
+    "nouser",
+    "users",
+    "auto",
+    "noauto",
+    "_netdev",
+    "nofail",
+];
 
 impl Options {
     /// Reads a list of options; what none of the tables knows goes to the file system.
     pub fn parse<S: AsRef<str>>(list: &[S]) -> Self {
         let mut options = Self::default();
-        for option in list.iter().flat_map(|string| split_outside_quotes(string.as_ref())) {
+        for option in list
+            .iter()
+            .flat_map(|string| split_outside_quotes(string.as_ref()))
+        {
             options.add(option);
         }
         options
@@ -197,7 +216,9 @@ impl Options {
                     self.recursive.add(change);
                 } else if let Some(propagation) = propagation(option) {
                     self.propagation.push(propagation);
-                } else if let Some((_, flag)) = SUPERBLOCK_OFF.iter().find(|(name, _)| *name == option) {
+                } else if let Some((_, flag)) =
+                    SUPERBLOCK_OFF.iter().find(|(name, _)| *name == option)
+                {
                     self.file_system.retain(|present| present.key != *flag);
                 } else {
                     self.file_system.push(FsOption::parse(option));
@@ -220,25 +241,52 @@ fn split_outside_quotes(string: &str) -> impl Iterator<Item = &str> {
 }
 
 fn attribute(name: &str) -> Option<Attributes> {
-    ATTRIBUTES.iter().find(|(known, ..)| *known == name).map(|&(_, set, clear)| Attributes { set, clear })
+    ATTRIBUTES
+        .iter()
+        .find(|(known, ..)| *known == name)
+        .map(|&(_, set, clear)| Attributes { set, clear })
 }
 
 fn propagation(name: &str) -> Option<Propagation> {
-    let find = |name: &str| PROPAGATION.iter().find(|(known, _)| *known == name).map(|&(_, kind)| kind);
+    let find = |name: &str| {
+        PROPAGATION
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|&(_, kind)| kind)
+    };
     find(name)
-        .map(|kind| Propagation { kind, recursive: false })
-        .or_else(|| name.strip_prefix('r').and_then(find).map(|kind| Propagation { kind, recursive: true }))
+        .map(|kind| Propagation {
+            kind,
+            recursive: false,
+        })
+        .or_else(|| {
+            name.strip_prefix('r')
+                .and_then(find)
+                .map(|kind| Propagation {
+                    kind,
+                    recursive: true,
+                })
+        })
 }
 
 impl FsOption {
     /// Reads `key` or `key=value`.
     pub fn parse(option: &str) -> Self {
         let Some((key, value)) = option.split_once('=') else {
-            return Self { key: option.to_owned(), value: None };
+            return Self {
+                key: option.to_owned(),
+                value: None,
+            };
         };
         // The quotes belong to the list; fsconfig(2) takes the bare value.
-        let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
-        Self { key: key.to_owned(), value: Some(bare.to_owned()) }
+        let bare = value
+            .strip_prefix('"')
+            .and_then(|v| v.strip_suffix('"'))
+            .unwrap_or(value);
+        Self {
+            key: key.to_owned(),
+            value: Some(bare.to_owned()),
+        }
     }
 }
 
@@ -249,7 +297,9 @@ pub fn is_superblock_flag(option: &FsOption) -> bool {
 
 /// Every option that tare acts on itself, for `features`, sorted.
 pub fn known_options() -> Vec<String> {
-    let mut names: Vec<String> = ["bind", "rbind", "idmap", "ridmap", "tmpcopyup"].map(str::to_owned).to_vec();
+    let mut names: Vec<String> = ["bind", "rbind", "idmap", "ridmap", "tmpcopyup"]
+        .map(str::to_owned)
+        .to_vec();
     for (name, ..) in ATTRIBUTES {
         names.push((*name).to_owned());
         names.push(format!("r{name}"));
@@ -275,26 +325,60 @@ mod tests {
         assert_eq!(options.attributes.set, NOSUID | RELATIME);
         assert_eq!(options.attributes.clear & RDONLY, RDONLY);
         let options = Options::parse(&["rw", "ro"]);
-        assert_eq!(options.attributes, Attributes { set: RDONLY, clear: 0 });
+        assert_eq!(
+            options.attributes,
+            Attributes {
+                set: RDONLY,
+                clear: 0
+            }
+        );
     }
 
     #[test]
     fn recursive_options_are_told_from_plain_ones() {
-        let options = Options::parse(&["rro", "rnosuid", "rslave", "ro", "relatime", "rrelatime", "rbind"]);
+        let options = Options::parse(&[
+            "rro",
+            "rnosuid",
+            "rslave",
+            "ro",
+            "relatime",
+            "rrelatime",
+            "rbind",
+        ]);
         assert_eq!(options.bind, Some(Bind::Recursive));
         assert_eq!(options.recursive.set, RDONLY | NOSUID | RELATIME);
         assert_eq!(options.attributes.set, RDONLY | RELATIME);
-        assert_eq!(options.propagation, [Propagation { kind: PropagationKind::Slave, recursive: true }]);
+        assert_eq!(
+            options.propagation,
+            [Propagation {
+                kind: PropagationKind::Slave,
+                recursive: true
+            }]
+        );
         assert!(options.file_system.is_empty());
     }
 
     #[test]
     fn what_is_not_ours_is_the_file_systems() {
         let options = Options::parse(&["mode=755,size=64k", "newinstance", "sync", "async"]);
-        let keys: Vec<_> = options.file_system.iter().map(|o| (o.key.as_str(), o.value.as_deref())).collect();
-        assert_eq!(keys, [("mode", Some("755")), ("size", Some("64k")), ("newinstance", None)]);
+        let keys: Vec<_> = options
+            .file_system
+            .iter()
+            .map(|o| (o.key.as_str(), o.value.as_deref()))
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                ("mode", Some("755")),
+                ("size", Some("64k")),
+                ("newinstance", None)
+            ]
+        );
         let options = Options::parse(&["context=\"u:r:t:s0:c1,c2\",noexec"]);
-        assert_eq!(options.file_system[0].value.as_deref(), Some("u:r:t:s0:c1,c2"));
+        assert_eq!(
+            options.file_system[0].value.as_deref(),
+            Some("u:r:t:s0:c1,c2")
+        );
         assert_eq!(options.attributes.set, NOEXEC);
     }
 }

@@ -104,7 +104,9 @@ impl ContainerPath {
 
     /// Whether it is `dir` or below it.
     pub fn is_within(&self, dir: &str) -> bool {
-        self.0.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        self.0
+            .strip_prefix(dir)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
@@ -148,7 +150,13 @@ mod tests {
 
     #[test]
     fn a_container_path_never_leaves_the_root() {
-        for (text, clean) in [("", "/"), ("/", "/"), ("etc", "/etc"), ("/../../x", "/x"), ("/a/./b//c/", "/a/b/c")] {
+        for (text, clean) in [
+            ("", "/"),
+            ("/", "/"),
+            ("etc", "/etc"),
+            ("/../../x", "/x"),
+            ("/a/./b//c/", "/a/b/c"),
+        ] {
             assert_eq!(ContainerPath::new(text).as_str(), clean);
         }
         assert!(ContainerPath::new("/dev/pts").is_within("/dev"));

@@ -42,7 +42,15 @@ pub fn set_scheduler(mut attr: SchedAttr) -> io::Result<()> {
 pub fn set_affinity(mask: &[u64]) -> io::Result<()> {
     // SAFETY: the mask outlives the call, which gets its size in bytes. The kernel's words are
     // `unsigned long`s in native order, which on 64-bit machines are these.
-    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(mask), mask.as_ptr()) }).map(drop)
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_sched_setaffinity,
+            0,
+            size_of_val(mask),
+            mask.as_ptr(),
+        )
+    })
+    .map(drop)
 }
 
 /// Sets this process's I/O priority to `class << 13 | level`.
@@ -84,7 +92,19 @@ pub fn set_personality(persona: libc::c_ulong) -> io::Result<()> {
 /// # Errors
 /// Those of prlimit(2).
 pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
-    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    let limit = libc::rlimit64 {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
     // SAFETY: the new limit outlives the call; the old one is not asked for.
-    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, std::ptr::null_mut::<libc::rlimit64>()) }).map(drop)
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            0,
+            resource,
+            &raw const limit,
+            std::ptr::null_mut::<libc::rlimit64>(),
+        )
+    })
+    .map(drop)
 }

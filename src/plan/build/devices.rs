@@ -5,21 +5,40 @@ use crate::config::linux::DeviceKind;
 use crate::plan::rootfs::{ContainerPath, Device, Devices};
 
 /// The devices of every container (config-linux.md, "Default Devices"): name and number.
-const DEFAULT: &[(&str, u32, u32)] =
-    &[("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+const DEFAULT: &[(&str, u32, u32)] = &[
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
 
 /// The default devices and the config's, one per path, the config's counting; none where the
 /// container's /dev is a bind mount of a directory that has its own.
 pub fn plan(config: &Config, bind: bool) -> Option<Devices> {
     let is_dev = |mount: &&crate::config::Mount| {
-        mount.is_bind() && ContainerPath::new(&mount.destination.to_string_lossy()).as_str() == "/dev"
+        mount.is_bind()
+            && ContainerPath::new(&mount.destination.to_string_lossy()).as_str() == "/dev"
     };
     if config.mounts.iter().any(|mount| is_dev(&mount)) {
         return None;
     }
-    let asked: Vec<Device> = config.linux.devices.iter().enumerate().map(|(i, device)| asked(i, device)).collect();
-    let defaults = DEFAULT.iter().map(default).filter(|d| asked.iter().all(|other| other.path != d.path));
-    Some(Devices { nodes: defaults.chain(asked.iter().cloned()).collect(), bind })
+    let asked: Vec<Device> = config
+        .linux
+        .devices
+        .iter()
+        .enumerate()
+        .map(|(i, device)| asked(i, device))
+        .collect();
+    let defaults = DEFAULT
+        .iter()
+        .map(default)
+        .filter(|d| asked.iter().all(|other| other.path != d.path));
+    Some(Devices {
+        nodes: defaults.chain(asked.iter().cloned()).collect(),
+        bind,
+    })
 }
 
 fn default(&(name, major, minor): &(&str, u32, u32)) -> Device {

@@ -58,9 +58,14 @@ pub fn create(config: &Config, request: &Request<'_>) -> Result<Built> {
     let (namespaces, descriptors) = namespaces::plan(&config.linux)?;
     let process = config.require_process()?;
     let mut env = process.env.clone();
-    env.extend(request.more_env.iter().map(|(name, value)| format!("{name}={value}")));
-    let in_user_namespace =
-        namespaces.makes(libc::CLONE_NEWUSER as u64) || namespaces.joins(libc::CLONE_NEWUSER as u64);
+    env.extend(
+        request
+            .more_env
+            .iter()
+            .map(|(name, value)| format!("{name}={value}")),
+    );
+    let in_user_namespace = namespaces.makes(libc::CLONE_NEWUSER as u64)
+        || namespaces.joins(libc::CLONE_NEWUSER as u64);
     let plan_process = process::plan(process, &config.linux, &env, in_user_namespace)?;
     let plan = Plan {
         rootfs: Some(rootfs::plan(config, request, &namespaces)?),
@@ -74,7 +79,10 @@ pub fn create(config: &Config, request: &Request<'_>) -> Result<Built> {
         preserved_fds: request.preserved_fds,
         namespaces,
     };
-    Ok(Built { plan, namespaces: descriptors })
+    Ok(Built {
+        plan,
+        namespaces: descriptors,
+    })
 }
 
 /// What `exec` knows besides its process.
@@ -100,7 +108,8 @@ pub fn exec(process: &config::Process, config: &Config, request: ExecRequest) ->
     let in_user_namespace = request.namespaces & libc::CLONE_NEWUSER as u64 != 0;
     let mut planned = process::plan(process, &config.linux, &process.env, in_user_namespace)?;
     planned.affinity = process::affinity(process);
-    let (namespaces, descriptors) = namespaces::join_container(request.container, request.namespaces, request.setgroups);
+    let (namespaces, descriptors) =
+        namespaces::join_container(request.container, request.namespaces, request.setgroups);
     let plan = Plan {
         namespaces,
         keyring: request.keyring,
@@ -113,12 +122,20 @@ pub fn exec(process: &config::Process, config: &Config, request: ExecRequest) ->
         process: planned,
         preserved_fds: request.preserved_fds,
     };
-    Ok(Built { plan, namespaces: descriptors })
+    Ok(Built {
+        plan,
+        namespaces: descriptors,
+    })
 }
 
 /// A part of the config that is not implemented must stop the container, never be ignored.
 fn refuse_unimplemented(config: &Config) -> Result<()> {
-    let refuse = |what: &str| Err(Error::new(Code::Unsupported, format!("{what}: this build of tare cannot do it")));
+    let refuse = |what: &str| {
+        Err(Error::new(
+            Code::Unsupported,
+            format!("{what}: this build of tare cannot do it"),
+        ))
+    };
     if config.linux.seccomp.is_some() {
         return refuse("linux.seccomp");
     }
@@ -144,17 +161,38 @@ fn terminal(process: &config::Process) -> Option<Terminal> {
 /// is part of a name ("net.ipv4.conf.eth0/1.forwarding").
 fn sysctls(config: &Config) -> Vec<Sysctl> {
     let path = |key: &str| match key.find(['.', '/']) {
-        Some(at) if key[at..].starts_with('.') => {
-            key.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect()
-        }
+        Some(at) if key[at..].starts_with('.') => key
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect(),
         _ => key.to_owned(),
     };
-    config.linux.sysctl.iter().map(|(key, value)| Sysctl { path: path(key), value: value.clone() }).collect()
+    config
+        .linux
+        .sysctl
+        .iter()
+        .map(|(key, value)| Sysctl {
+            path: path(key),
+            value: value.clone(),
+        })
+        .collect()
 }
 
 fn init_hooks(config: &Config, request: &Request<'_>, process_env: &[CString]) -> Result<Hooks> {
     let create_container = hooks::of_kind("createContainer", &config.hooks.create_container, None)?;
-    let start_container = hooks::of_kind("startContainer", &config.hooks.start_container, Some(process_env))?;
+    let start_container = hooks::of_kind(
+        "startContainer",
+        &config.hooks.start_container,
+        Some(process_env),
+    )?;
     let wants_state = !create_container.is_empty() || !start_container.is_empty();
     Ok(Hooks {
         in_runtime: !config.hooks.prestart.is_empty()
@@ -178,5 +216,6 @@ fn init_hooks(config: &Config, request: &Request<'_>, process_env: &[CString]) -
 /// # Errors
 /// Where it holds a NUL.
 fn kernel_string(text: &str, at: &str) -> Result<CString> {
-    CString::new(text).map_err(|_| Error::new(Code::InvalidConfig, format!("{at}: {text:?} holds a NUL")))
+    CString::new(text)
+        .map_err(|_| Error::new(Code::InvalidConfig, format!("{at}: {text:?} holds a NUL")))
 }

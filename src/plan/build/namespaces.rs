@@ -27,7 +27,10 @@ pub fn bit(kind: NamespaceKind) -> u64 {
 
 /// The namespaces of a new container, and the descriptors of those it joins.
 pub fn plan(linux: &Linux) -> Result<(Namespaces, Vec<OwnedFd>)> {
-    let mut plan = Namespaces { setgroups: true, ..Namespaces::default() };
+    let mut plan = Namespaces {
+        setgroups: true,
+        ..Namespaces::default()
+    };
     let mut descriptors = Vec::new();
     for (index, entry) in linux.namespaces.iter().enumerate() {
         match &entry.path {
@@ -35,13 +38,17 @@ pub fn plan(linux: &Linux) -> Result<(Namespaces, Vec<OwnedFd>)> {
             Some(path) => {
                 let at = format!("linux.namespaces[{index}].path");
                 descriptors.push(open(entry, path).context(|| &at)?);
-                plan.join.push(Join { kinds: bit(entry.kind), what: format!("{at} {}", path.display()) });
+                plan.join.push(Join {
+                    kinds: bit(entry.kind),
+                    what: format!("{at} {}", path.display()),
+                });
             }
         }
     }
     plan.time_offsets = time_offsets(linux);
     let user = libc::CLONE_NEWUSER as u64;
-    let needs_fork = plan.makes(user | libc::CLONE_NEWTIME as u64) || plan.joins(user | libc::CLONE_NEWPID as u64);
+    let needs_fork = plan.makes(user | libc::CLONE_NEWTIME as u64)
+        || plan.joins(user | libc::CLONE_NEWPID as u64);
     if needs_fork {
         plan.fork = Fork::BeforeSetup;
     }
@@ -51,7 +58,8 @@ pub fn plan(linux: &Linux) -> Result<(Namespaces, Vec<OwnedFd>)> {
 fn open(entry: &Namespace, path: &Path) -> Result<OwnedFd> {
     // Not blocking on a fifo; a namespace file does not mind.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let fd = rustix::fs::open(path, flags, Mode::empty()).context(|| format!("opening {}", path.display()))?;
+    let fd = rustix::fs::open(path, flags, Mode::empty())
+        .context(|| format!("opening {}", path.display()))?;
     match namespace::kind(&fd) {
         Ok(kind) if kind == bit(entry.kind) => Ok(fd),
         Ok(_) => Err(wrong(path, entry.kind, "a namespace of another type")),
@@ -60,7 +68,14 @@ fn open(entry: &Namespace, path: &Path) -> Result<OwnedFd> {
 }
 
 fn wrong(path: &Path, kind: NamespaceKind, what: &str) -> Error {
-    Error::new(Code::InvalidConfig, format!("{} is {what}, not a {} namespace", path.display(), kind.name()))
+    Error::new(
+        Code::InvalidConfig,
+        format!(
+            "{} is {what}, not a {} namespace",
+            path.display(),
+            kind.name()
+        ),
+    )
 }
 
 fn time_offsets(linux: &Linux) -> String {
@@ -77,8 +92,20 @@ fn time_offsets(linux: &Linux) -> String {
 }
 
 /// The namespaces of one more process in a container: those of its init, all at once.
-pub fn join_container(container: OwnedFd, kinds: u64, setgroups: bool) -> (Namespaces, Vec<OwnedFd>) {
-    let join = Join { kinds, what: "the container's namespaces".into() };
-    let plan = Namespaces { join: vec![join], fork: Fork::BeforeProgram, setgroups, ..Namespaces::default() };
+pub fn join_container(
+    container: OwnedFd,
+    kinds: u64,
+    setgroups: bool,
+) -> (Namespaces, Vec<OwnedFd>) {
+    let join = Join {
+        kinds,
+        what: "the container's namespaces".into(),
+    };
+    let plan = Namespaces {
+        join: vec![join],
+        fork: Fork::BeforeProgram,
+        setgroups,
+        ..Namespaces::default()
+    };
     (plan, vec![container])
 }

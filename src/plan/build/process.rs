@@ -1,7 +1,8 @@
 //! The process of the plan.
 
 use super::kernel_string;
-use crate::config::linux::{MemoryPolicyFlag, MemoryPolicyMode, PersonalityDomain};
+use crate::config::linux::PersonalityDomain;
+use crate::config::memory_policy::{MemoryPolicyFlag, MemoryPolicyMode};
 use crate::config::process::{IoPriorityClass, RlimitKind, SchedulerFlag, SchedulerPolicy};
 use crate::config::{self, Linux};
 use crate::error::{Context, Result};
@@ -12,9 +13,18 @@ use rustix::thread::CapabilitySet;
 use std::ffi::CString;
 
 /// The process with environment `env`, in a user namespace of the container's or in ours.
-pub fn plan(process: &config::Process, linux: &Linux, env: &[String], in_user_namespace: bool) -> Result<Process> {
+pub fn plan(
+    process: &config::Process,
+    linux: &Linux,
+    env: &[String],
+    in_user_namespace: bool,
+) -> Result<Process> {
     let (env, wants_home) = environment(env)?;
-    let args: Result<Vec<_>> = process.args.iter().map(|arg| kernel_string(arg, "process.args")).collect();
+    let args: Result<Vec<_>> = process
+        .args
+        .iter()
+        .map(|arg| kernel_string(arg, "process.args"))
+        .collect();
     Ok(Process {
         args: args?,
         env,
@@ -33,11 +43,14 @@ pub fn plan(process: &config::Process, linux: &Linux, env: &[String], in_user_na
         scheduler: process.scheduler.as_ref().map(scheduler),
         io_priority: process.io_priority.as_ref().map(io_priority),
         memory_policy: linux.memory_policy.as_ref().map(memory_policy),
-        personality: linux.personality.as_ref().map(|personality| match personality.domain {
-            // include/uapi/linux/personality.h; libc lacks them.
-            PersonalityDomain::Linux => 0x0000,
-            PersonalityDomain::Linux32 => 0x0008,
-        }),
+        personality: linux
+            .personality
+            .as_ref()
+            .map(|personality| match personality.domain {
+                // include/uapi/linux/personality.h; libc lacks them.
+                PersonalityDomain::Linux => 0x0000,
+                PersonalityDomain::Linux32 => 0x0008,
+            }),
         affinity: Affinity::default(),
         apparmor_profile: process.apparmor_profile.clone(),
         selinux_label: process.selinux_label.clone(),
@@ -46,7 +59,12 @@ pub fn plan(process: &config::Process, linux: &Linux, env: &[String], in_user_na
 
 /// Each variable once, the last of a name counting; and whether HOME is missing or empty.
 fn environment(list: &[String]) -> Result<(Vec<CString>, bool)> {
-    let name = |variable: &str| variable.split_once('=').map_or(variable, |(name, _)| name).to_owned();
+    let name = |variable: &str| {
+        variable
+            .split_once('=')
+            .map_or(variable, |(name, _)| name)
+            .to_owned()
+    };
     let mut seen = std::collections::HashSet::new();
     let mut wants_home = true;
     let mut env = Vec::with_capacity(list.len());
@@ -62,26 +80,34 @@ fn environment(list: &[String]) -> Result<(Vec<CString>, bool)> {
     Ok((env, wants_home))
 }
 
-fn capabilities(config: Option<&config::process::Capabilities>, in_user_namespace: bool) -> Result<Capabilities> {
+fn capabilities(
+    config: Option<&config::process::Capabilities>,
+    in_user_namespace: bool,
+) -> Result<Capabilities> {
     let Some(config) = config else {
         return Ok(Capabilities::default());
     };
     let grantable = if in_user_namespace {
         CapabilitySet::all().bits()
     } else {
-        rustix::thread::capabilities(None).context(|| "reading our own capabilities")?.permitted.bits()
+        rustix::thread::capabilities(None)
+            .context(|| "reading our own capabilities")?
+            .permitted
+            .bits()
     };
     let mut ignored = Vec::new();
     let mut set = |names: &[String], limit: u64| {
-        names.iter().fold(0, |set, name| match capabilities::bit(name) {
-            Some(bit) if bit & limit != 0 => set | bit,
-            _ => {
-                if !ignored.contains(name) {
-                    ignored.push(name.clone());
+        names
+            .iter()
+            .fold(0, |set, name| match capabilities::bit(name) {
+                Some(bit) if bit & limit != 0 => set | bit,
+                _ => {
+                    if !ignored.contains(name) {
+                        ignored.push(name.clone());
+                    }
+                    set
                 }
-                set
-            }
-        })
+            })
     };
     let bounding = set(&config.bounding, grantable);
     let permitted = set(&config.permitted, grantable);
@@ -95,7 +121,10 @@ fn capabilities(config: Option<&config::process::Capabilities>, in_user_namespac
         ambient: set(&config.ambient, permitted & inheritable),
     };
     if !ignored.is_empty() {
-        log::warn!("process.capabilities: ignored, because they are unknown or cannot be granted: {}", ignored.join(", "));
+        log::warn!(
+            "process.capabilities: ignored, because they are unknown or cannot be granted: {}",
+            ignored.join(", ")
+        );
     }
     Ok(capabilities)
 }
@@ -119,7 +148,12 @@ fn rlimit(limit: &config::process::Rlimit) -> Rlimit {
         RlimitKind::Sigpending => ("RLIMIT_SIGPENDING", libc::RLIMIT_SIGPENDING),
         RlimitKind::Stack => ("RLIMIT_STACK", libc::RLIMIT_STACK),
     };
-    Rlimit { name: name.into(), resource, soft: limit.soft, hard: limit.hard }
+    Rlimit {
+        name: name.into(),
+        resource,
+        soft: limit.soft,
+        hard: limit.hard,
+    }
 }
 
 fn scheduler(scheduler: &config::process::Scheduler) -> SchedAttr {
@@ -167,7 +201,7 @@ fn io_priority(priority: &config::process::IoPriority) -> i32 {
     class << 13 | i32::from(priority.priority)
 }
 
-fn memory_policy(policy: &config::linux::MemoryPolicy) -> MemoryPolicy {
+fn memory_policy(policy: &config::memory_policy::MemoryPolicy) -> MemoryPolicy {
     // include/uapi/linux/mempolicy.h; libc lacks the newer ones.
     let mode = match policy.mode {
         MemoryPolicyMode::Default => 0,
@@ -186,7 +220,14 @@ fn memory_policy(policy: &config::linux::MemoryPolicy) -> MemoryPolicy {
                 MemoryPolicyFlag::StaticNodes => 1 << 15,
             }
     });
-    MemoryPolicy { mode: mode | flags, nodes: policy.nodes.as_ref().map(|nodes| nodes.to_mask()).unwrap_or_default() }
+    MemoryPolicy {
+        mode: mode | flags,
+        nodes: policy
+            .nodes
+            .as_ref()
+            .map(|nodes| nodes.to_mask())
+            .unwrap_or_default(),
+    }
 }
 
 /// `process.execCPUAffinity`, which counts for exec alone.
@@ -207,12 +248,18 @@ mod tests {
     fn env(list: &[&str]) -> (Vec<String>, bool) {
         let list: Vec<String> = list.iter().map(|&s| s.to_owned()).collect();
         let (env, wants_home) = environment(&list).unwrap();
-        (env.into_iter().map(|s| s.into_string().unwrap()).collect(), wants_home)
+        (
+            env.into_iter().map(|s| s.into_string().unwrap()).collect(),
+            wants_home,
+        )
     }
 
     #[test]
     fn of_two_variables_with_one_name_the_last_counts() {
-        assert_eq!(env(&["A=1", "B=2", "A=3"]), (vec!["B=2".into(), "A=3".into()], true));
+        assert_eq!(
+            env(&["A=1", "B=2", "A=3"]),
+            (vec!["B=2".into(), "A=3".into()], true)
+        );
         assert_eq!(env(&["HOME=/x"]), (vec!["HOME=/x".into()], false));
         assert_eq!(env(&["HOME=", "A=1"]), (vec!["A=1".into()], true));
     }

@@ -18,8 +18,11 @@ pub fn plan(config: &Config, request: &Request<'_>, namespaces: &Namespaces) -> 
         (true, false) => Switch::Pivot,
     };
     let bind_devices = namespaces.makes(user) || namespaces.joins(user);
-    let paths =
-        |list: &[std::path::PathBuf]| list.iter().map(|path| ContainerPath::new(&path.to_string_lossy())).collect();
+    let paths = |list: &[std::path::PathBuf]| {
+        list.iter()
+            .map(|path| ContainerPath::new(&path.to_string_lossy()))
+            .collect()
+    };
     if switch == Switch::Chroot {
         refuse_mounts(config)?;
     }
@@ -49,18 +52,28 @@ fn refuse_mounts(config: &Config) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::new(Code::InvalidConfig, format!("{what}: the container has no mount namespace of its own"))
-        .hint("add {\"type\": \"mount\"} to linux.namespaces"))
+    Err(Error::new(
+        Code::InvalidConfig,
+        format!("{what}: the container has no mount namespace of its own"),
+    )
+    .hint("add {\"type\": \"mount\"} to linux.namespaces"))
 }
 
 fn root_path(config: &Config, request: &Request<'_>) -> Result<std::path::PathBuf> {
     let path = request.bundle.join(&config.root.path);
     let failed = |error: std::io::Error| {
-        Error::system(format!("root.path: opening the rootfs {}", path.display()), error).with_code(Code::InvalidConfig)
+        Error::system(
+            format!("root.path: opening the rootfs {}", path.display()),
+            error,
+        )
+        .with_code(Code::InvalidConfig)
     };
     let metadata = std::fs::metadata(&path).map_err(failed)?;
     if !metadata.is_dir() {
-        return Err(Error::new(Code::InvalidConfig, format!("root.path: {} is not a directory", path.display())));
+        return Err(Error::new(
+            Code::InvalidConfig,
+            format!("root.path: {} is not a directory", path.display()),
+        ));
     }
     path.canonicalize().map_err(failed)
 }
