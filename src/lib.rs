@@ -7,13 +7,34 @@
 #![deny(unsafe_code)]
 
 pub mod cgroups;
+pub mod cli;
 pub mod config;
 pub mod container;
+pub mod context;
+pub mod create;
+pub mod delete;
 pub mod error;
+pub mod exec;
+pub mod features;
+pub mod foreground;
+pub mod handover;
 pub mod hooks;
 pub mod init;
+pub mod kill;
+pub mod launch;
+pub mod list;
+pub mod logger;
+pub mod notify;
+pub mod output;
+pub mod pause;
 pub mod plan;
+pub mod ps;
+pub mod run;
 pub mod spawn;
 pub mod spec;
+pub mod start;
+pub mod state;
 #[allow(unsafe_code)]
 pub mod sys;
+pub mod terminal;
+pub mod version;

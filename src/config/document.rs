@@ -86,6 +86,11 @@ impl Document {
         Ok(Self::new(name, text))
     }
 
+    /// The text itself.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// Reads the text into a type. Keys that it does not know are warned of.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
         let text = std::str::from_utf8(&self.text).map_err(|error| {

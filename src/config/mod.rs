@@ -96,7 +96,11 @@ impl Config {
 
 /// Reads and checks a bundle's config.json.
 pub fn load(path: &FilePath) -> Result<Config> {
-    let document = Document::regular(path)?;
+    checked(&Document::regular(path)?)
+}
+
+/// Reads and checks a config.json that is in memory.
+pub fn checked(document: &Document) -> Result<Config> {
     let config = document.parse()?;
     document.judge(check::config(&config))?;
     Ok(config)

@@ -11,7 +11,7 @@ mod credentials;
 mod devices;
 pub mod gate;
 mod masks;
-mod mounts;
+pub mod mounts;
 mod namespaces;
 mod process;
 mod procfs;

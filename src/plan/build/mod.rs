@@ -8,6 +8,7 @@ mod process;
 mod rootfs;
 
 pub use hooks::of_kind as hooks_of_kind;
+pub use namespaces::needs_helper;
 
 use super::{Hooks, Plan, Sysctl, Terminal};
 use crate::cgroups::Manager;

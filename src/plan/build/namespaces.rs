@@ -1,7 +1,7 @@
 //! Namespaces of the plan: those joined are opened here, and known to be what they should be.
 
 use crate::config::Linux;
-use crate::config::linux::{Clock, Namespace, NamespaceKind};
+use crate::config::linux::{Clock, IdMapping, Namespace, NamespaceKind};
 use crate::error::{Code, Context, Error, Result};
 use crate::plan::namespaces::{Fork, Join, Namespaces};
 use crate::sys::namespace;
@@ -46,6 +46,7 @@ pub fn plan(linux: &Linux) -> Result<(Namespaces, Vec<OwnedFd>)> {
         }
     }
     plan.time_offsets = time_offsets(linux);
+    plan.setgroups = permits_setgroups(&plan, linux);
     let user = libc::CLONE_NEWUSER as u64;
     let needs_fork = plan.makes(user | libc::CLONE_NEWTIME as u64)
         || plan.joins(user | libc::CLONE_NEWPID as u64);
@@ -53,6 +54,19 @@ pub fn plan(linux: &Linux) -> Result<(Namespaces, Vec<OwnedFd>)> {
         plan.fork = Fork::BeforeSetup;
     }
     Ok((plan, descriptors))
+}
+
+/// Whether a mapping takes more than an ordinary user may write: their own id, once.
+pub fn needs_helper(mappings: &[IdMapping], own_id: u32) -> bool {
+    !matches!(mappings, [only] if only.host_id == own_id && only.size == 1)
+}
+
+/// An ordinary user's own mapping of their one group comes with setgroups denied.
+fn permits_setgroups(plan: &Namespaces, linux: &Linux) -> bool {
+    let own_group = rustix::process::getegid().as_raw();
+    !plan.makes(libc::CLONE_NEWUSER as u64)
+        || rustix::process::geteuid().is_root()
+        || needs_helper(&linux.gid_mappings, own_group)
 }
 
 fn open(entry: &Namespace, path: &Path) -> Result<OwnedFd> {
