@@ -1,0 +1,309 @@
+//! Flags and help: runc's command line, word for word, and what tare has besides.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// A container runtime: runs containers as the OCI runtime specification says.
+#[derive(Debug, Parser)]
+#[command(name = "tare", disable_version_flag = true, max_term_width = 100)]
+pub struct Cli {
+    /// Flags for all commands.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags for all commands, given before the command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Log debug messages too
+    #[arg(long)]
+    pub debug: bool,
+    /// Write the log to this file [default: stderr]
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// The least important level that is logged
+    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    pub log_level: LogLevel,
+    /// Where the state of containers is kept [default: /run/tare, or $XDG_RUNTIME_DIR/tare]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Let systemd manage cgroups; cgroupsPath is "slice:prefix:name" then
+    #[arg(long)]
+    pub systemd_cgroup: bool,
+    /// Whether a missing privilege over cgroups is forgiven
+    #[arg(long, value_name = "auto|true|false", default_value = "auto", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub rootless: Rootless,
+    /// Accepted for runc's sake, without effect
+    #[arg(long, hide = true, value_name = "PATH")]
+    pub criu: Option<PathBuf>,
+    /// Print the version
+    #[arg(short, long)]
+    pub version: bool,
+}
+
+/// `--log-format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// key=value
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+/// `--log-level`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Error,
+    #[value(alias = "warn")]
+    Warning,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// `--rootless`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Rootless {
+    /// Where we are not root of the host.
+    Auto,
+    /// Yes.
+    #[value(alias = "1")]
+    True,
+    /// No.
+    #[value(alias = "0")]
+    False,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a container, which waits for `start`
+    Create(Create),
+    /// Execute the program of a created container
+    Start(Id),
+    /// Print the state of a container as JSON
+    State(Id),
+    /// Create and start a container, and by default wait for it
+    Run(Run),
+    /// Execute one more process in a container
+    Exec(Exec),
+    /// Send a signal to a container's init (default SIGTERM)
+    Kill(Kill),
+    /// Delete a container and all that was made for it
+    Delete(Delete),
+    /// List the containers of this root
+    List(List),
+    /// Show the processes of a container
+    Ps(Ps),
+    /// Freeze all processes of a container
+    Pause(Id),
+    /// Let a paused container go on
+    Resume(Id),
+    /// Write a config.json to start from
+    Spec(Spec),
+    /// Print what this runtime can do, as JSON
+    Features,
+}
+
+/// A container's id.
+#[derive(Debug, Args)]
+pub struct Id {
+    /// The container's id
+    #[arg(value_name = "CONTAINER-ID")]
+    pub id: String,
+}
+
+/// What create and run have in common.
+#[derive(Debug, Args)]
+pub struct NewContainer {
+    /// The bundle's directory [default: the current one]
+    #[arg(short, long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
+    /// A unix socket that takes the master of the container's terminal
+    #[arg(long, value_name = "PATH")]
+    pub console_socket: Option<PathBuf>,
+    /// A unix socket that takes a pidfd of the container's init
+    #[arg(long, value_name = "PATH")]
+    pub pidfd_socket: Option<PathBuf>,
+    /// Write the pid of the container's init to this file
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// Do not use pivot_root; for a root on ramfs
+    #[arg(long)]
+    pub no_pivot: bool,
+    /// Keep the session keyring of the caller
+    #[arg(long)]
+    pub no_new_keyring: bool,
+    /// Pass N descriptors besides stdio to the container, from 3 up
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub preserve_fds: u32,
+}
+
+/// `create`
+#[derive(Debug, Args)]
+pub struct Create {
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub new: NewContainer,
+    /// The new container's id
+    #[arg(value_name = "CONTAINER-ID")]
+    pub id: String,
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub struct Run {
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub new: NewContainer,
+    /// Do not wait for the container to end
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Do not delete the container when it ends
+    #[arg(long)]
+    pub keep: bool,
+    /// Do not adopt the processes that the container orphans
+    #[arg(long)]
+    pub no_subreaper: bool,
+    /// The new container's id; or the path of a bundle, whose name is the id
+    #[arg(value_name = "CONTAINER-ID|BUNDLE")]
+    pub id: String,
+}
+
+/// `exec`
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// A unix socket that takes the master of the process's terminal
+    #[arg(long, value_name = "PATH")]
+    pub console_socket: Option<PathBuf>,
+    /// A unix socket that takes a pidfd of the process
+    #[arg(long, value_name = "PATH")]
+    pub pidfd_socket: Option<PathBuf>,
+    /// The working directory in the container
+    #[arg(long, value_name = "DIR")]
+    pub cwd: Option<PathBuf>,
+    /// Set an environment variable
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// Give the process a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Run as this user
+    #[arg(short, long, value_name = "UID[:GID]", allow_hyphen_values = true)]
+    pub user: Option<String>,
+    /// Further groups
+    #[arg(short = 'g', long, value_name = "GID")]
+    pub additional_gids: Vec<u32>,
+    /// Take the process from a JSON file
+    #[arg(short, long, value_name = "FILE")]
+    pub process: Option<PathBuf>,
+    /// Do not wait for the process to end
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Write the process's pid to this file
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// The SELinux label of the process
+    #[arg(long, value_name = "LABEL")]
+    pub process_label: Option<String>,
+    /// The AppArmor profile of the process
+    #[arg(long, value_name = "PROFILE")]
+    pub apparmor: Option<String>,
+    /// Set no_new_privs
+    #[arg(long)]
+    pub no_new_privs: bool,
+    /// Give the process a capability more
+    #[arg(short, long, value_name = "CAP")]
+    pub cap: Vec<String>,
+    /// Pass N descriptors besides stdio to the process, from 3 up
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub preserve_fds: u32,
+    /// Run in a sub-cgroup of the container's: PATH, or on cgroup v1 CONTROLLER[,...]:PATH
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Vec<String>,
+    /// Allow it in a paused container; the process starts when that is resumed
+    #[arg(long)]
+    pub ignore_paused: bool,
+    /// The container's id
+    #[arg(value_name = "CONTAINER-ID")]
+    pub id: String,
+    /// The program and its arguments
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    pub command: Vec<String>,
+}
+
+/// `kill`
+#[derive(Debug, Args)]
+pub struct Kill {
+    /// Signal all processes of the container
+    #[arg(short, long)]
+    pub all: bool,
+    /// The container's id
+    #[arg(value_name = "CONTAINER-ID")]
+    pub id: String,
+    /// A signal by name or number
+    #[arg(default_value = "SIGTERM")]
+    pub signal: String,
+}
+
+/// `delete`
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Kill it first where it runs, and be content where there is none
+    #[arg(short, long)]
+    pub force: bool,
+    /// The container's id
+    #[arg(value_name = "CONTAINER-ID")]
+    pub id: String,
+}
+
+/// `list`
+#[derive(Debug, Args)]
+pub struct List {
+    /// As a table or as JSON
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// The ids alone
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `ps`
+#[derive(Debug, Args)]
+pub struct Ps {
+    /// As the table of ps(1), or the pids as JSON
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// The container's id
+    #[arg(value_name = "CONTAINER-ID")]
+    pub id: String,
+    /// Options for ps(1) [default: -ef]
+    #[arg(value_name = "PS-OPTIONS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub options: Vec<String>,
+}
+
+/// `--format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum Format {
+    Table,
+    Json,
+}
+
+/// `spec`
+#[derive(Debug, Args)]
+pub struct Spec {
+    /// Where to write config.json [default: the current directory]
+    #[arg(short, long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
+    /// For a container that an ordinary user runs
+    #[arg(long)]
+    pub rootless: bool,
+}

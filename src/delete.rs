@@ -1,0 +1,118 @@
+//! `delete`: removes a container and all that was made for it.
+
+use crate::cli;
+use crate::container::{ContainerId, Directory, Record};
+use crate::context::Context as Globals;
+use crate::error::{Code, Error, Result};
+use crate::hooks::{self, Status};
+use crate::spawn;
+use rustix::process::Signal;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// How long a killed process may take to go.
+const DEATH_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long another command may be at work on the container before we give up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a create that is to be overridden may take to finish by itself.
+const CREATOR_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Runs the command.
+///
+/// # Errors
+/// Where the container runs and `--force` is not given; where something cannot be removed.
+pub fn run(globals: &Globals, args: &cli::Delete) -> Result<()> {
+    let id = match ContainerId::new(&args.id) {
+        Err(_) if args.force => return Ok(()),
+        other => other?,
+    };
+    let directory = match globals.root.open(&id) {
+        Err(error) if args.force && error.code() == Code::NotFound => return Ok(()),
+        other => other?,
+    };
+    delete(&directory, &id, args.force)
+}
+
+/// Deletes a container.
+///
+/// # Errors
+/// See [`run`].
+pub fn delete(directory: &Directory, id: &ContainerId, force: bool) -> Result<()> {
+    let _lock = if force { override_lock(directory)? } else { directory.lock(PATIENCE)? };
+    let record = match directory.read() {
+        // A create that died before it could say what it was about to make: so nothing was made.
+        Err(error) if error.code() == Code::NotFound && force => return directory.remove(),
+        other => other?,
+    };
+    match directory.status(&record)? {
+        Status::Stopped | Status::Created => {}
+        _ if force => {}
+        status => {
+            return Err(Error::new(
+                Code::WrongState,
+                format!("cannot delete container {id} that is not stopped: {}", status.as_str()),
+            )
+            .hint("kill it first, or use --force"));
+        }
+    }
+    destroy(directory, &record)
+}
+
+/// Takes the lock, if need be from a `create` that is still at work: that is killed.
+fn override_lock(directory: &Directory) -> Result<crate::container::Lock> {
+    match directory.lock(CREATOR_PATIENCE) {
+        Err(error) if error.code() == Code::Timeout => {}
+        other => return other,
+    }
+    let creator = directory.read().ok().filter(|record| record.process.is_none()).map(|record| record.creator);
+    if let Some(pidfd) = creator.map(|creator| creator.open()).transpose()?.flatten() {
+        log::warn!("killing the create that is still at work on the container");
+        // It fails only where it is gone already.
+        let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
+    }
+    // Its init stage goes with it, and only then is the lock free.
+    directory.lock(DEATH_DEADLINE)
+}
+
+/// Kills what runs, removes what was made, runs the poststop hooks, and forgets the container
+/// last: whatever fails before that can be tried again.
+///
+/// # Errors
+/// What cannot be killed or removed, by name.
+pub fn destroy(directory: &Directory, record: &Record) -> Result<()> {
+    kill_all(record)?;
+    record.cgroups.remove()?;
+    for hook in &record.poststop {
+        // A failing poststop hook is logged, and the others run (runtime.md, "Lifecycle", step 13).
+        if let Err(error) = hooks::run(std::slice::from_ref(hook), &record.state(Status::Stopped)) {
+            log::warn!("{error}");
+        }
+    }
+    directory.remove()
+}
+
+/// Kills the container's init and all of its cgroup, and waits until init is gone.
+///
+/// # Errors
+/// Where it does not die.
+pub fn kill_all(record: &Record) -> Result<()> {
+    let init = match record.process {
+        Some(process) => process.open()?,
+        None => None,
+    };
+    if let Some(pidfd) = &init {
+        // It fails only where it is gone already.
+        let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+    }
+    record.cgroups.signal_all(Signal::KILL)?;
+    match &init {
+        Some(pidfd) if !spawn::ended_within(pidfd.as_fd(), Some(DEATH_DEADLINE))? => Err(Error::new(
+            Code::Timeout,
+            format!("the container's process {} did not die within {DEATH_DEADLINE:?} of SIGKILL", record.process.map_or(0, |p| p.pid)),
+        )
+        .hint("is it stuck in the kernel (state D in ps)?")),
+        _ => Ok(()),
+    }
+}

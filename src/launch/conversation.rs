@@ -1,0 +1,182 @@
+//! The exchange with one init stage, up to its `Ready`. See `init::wire` for its order.
+
+use super::{HELD_BACK, Launched, Runtime, mappings};
+use crate::error::{Code, Context, Error, Result};
+use crate::hooks::{self, State};
+use crate::init::gate::Gate;
+use crate::init::mounts::open_source;
+use crate::init::wire::{FromInit, FromParent, Wire, out_of_turn};
+use crate::plan::Plan;
+use crate::plan::mounts::Source;
+use crate::spawn::{self, Child};
+use crate::sys::signals::{self, SignalSet};
+use rustix::event::{PollFd, PollFlags};
+use rustix::fs::MemfdFlags;
+use rustix::process::Pid;
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// One side of it: ours.
+pub struct Conversation<'a> {
+    plan: &'a Plan,
+    runtime: Option<Runtime<'a>>,
+    signals: OwnedFd,
+    wire: Wire,
+    pid: Pid,
+    pidfd: OwnedFd,
+    process: Child,
+    terminal: Option<OwnedFd>,
+}
+
+impl<'a> Conversation<'a> {
+    /// Begins it, with the process that was just made.
+    pub fn new(plan: &'a Plan, runtime: Option<Runtime<'a>>, wire: Wire, pid: Pid, pidfd: OwnedFd) -> Result<Self> {
+        let kept = pidfd.try_clone();
+        let process = Child::new(pidfd);
+        Ok(Self {
+            plan,
+            runtime,
+            signals: signals::descriptor(&SignalSet::of(HELD_BACK)).context(|| "watching for signals")?,
+            wire,
+            pid,
+            pidfd: kept.context(|| "keeping hold of the init stage")?,
+            process,
+            terminal: None,
+        })
+    }
+
+    /// Sends the plan, with the descriptors that [`FromParent::Plan`] lists.
+    pub fn send_plan(
+        &self,
+        namespaces: &[OwnedFd],
+        cgroups: &[OwnedFd],
+        gate: Option<&(Gate, BorrowedFd<'_>)>,
+    ) -> Result<()> {
+        let file = plan_file(self.plan)?;
+        let mut descriptors = vec![file.as_fd()];
+        descriptors.extend(cgroups.iter().chain(namespaces).map(AsFd::as_fd));
+        if let Some((gate, lock)) = gate {
+            descriptors.extend([gate.listener.as_fd(), gate.lock.as_fd(), *lock]);
+        }
+        let message = FromParent::Plan {
+            cgroups: cgroups.len() as u32,
+            namespaces: namespaces.len() as u32,
+            gate: gate.is_some(),
+        };
+        match self.wire.send(&message, &descriptors) {
+            // It died before it could read: what it said, if anything, is the better error.
+            Err(error) if error.errno() == Some(libc::EPIPE) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Answers the init stage until it is ready.
+    ///
+    /// # Errors
+    /// Its failure or ours; it is killed then.
+    pub fn hold(mut self) -> Result<Launched> {
+        loop {
+            self.await_message()?;
+            let Some((message, descriptors)) = self.wire.receive::<FromInit>()? else {
+                return Err(self.explain_death());
+            };
+            match message {
+                FromInit::Unshared => self.write_mappings()?,
+                FromInit::Forked { pid } => self.adopt(pid, descriptors)?,
+                FromInit::MountSource { index } => self.send_source(index)?,
+                FromInit::RuntimeHooks => self.run_hooks()?,
+                FromInit::Console => self.terminal = descriptors.into_iter().next(),
+                FromInit::Ready => break,
+                FromInit::Failed(error) => return Err(error),
+            }
+        }
+        Ok(Launched {
+            pid: self.pid,
+            pidfd: self.pidfd,
+            terminal: self.terminal,
+            process: self.process,
+            wire: self.wire,
+        })
+    }
+
+    /// Waits for the init stage to say something or to die; a signal to us ends it all.
+    fn await_message(&self) -> Result<()> {
+        loop {
+            let mut ready = [PollFd::new(&self.wire, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+            match rustix::event::poll(&mut ready, None) {
+                Err(rustix::io::Errno::INTR) => continue,
+                other => other.context(|| "waiting for the init stage")?,
+            };
+            if let Some(signal) = signals::next(&self.signals).context(|| "reading a signal")? {
+                return Err(Error::new(Code::System, format!("interrupted by signal {}", signal.number)));
+            }
+            if !ready[0].revents().is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn proceed(&self) -> Result<()> {
+        self.wire.send(&FromParent::Continue, &[])
+    }
+
+    fn write_mappings(&self) -> Result<()> {
+        let Some(runtime) = &self.runtime else {
+            return Err(out_of_turn("Unshared", "no new user namespace (exec)"));
+        };
+        mappings::write(self.pid, &runtime.config.linux)?;
+        self.proceed()
+    }
+
+    /// The first process has branched off the one that stays, our child too, and ends.
+    fn adopt(&mut self, pid: i32, descriptors: Vec<OwnedFd>) -> Result<()> {
+        let (Some(pid), Some(pidfd)) = (Pid::from_raw(pid), descriptors.into_iter().next()) else {
+            return Err(Error::new(Code::Protocol, "Forked came without a process"));
+        };
+        let kept = pidfd.try_clone().context(|| "keeping hold of the container's process")?;
+        let first = std::mem::replace(&mut self.process, Child::new(pidfd));
+        spawn::wait(self.pidfd.as_fd())?;
+        first.release();
+        self.pid = pid;
+        self.pidfd = kept;
+        Ok(())
+    }
+
+    fn send_source(&self, index: u32) -> Result<()> {
+        let mounts = self.plan.rootfs.as_ref().map_or(&[][..], |rootfs| &rootfs.mounts);
+        let Some(Source::Bind { path, recursive, .. }) = mounts.get(index as usize).map(|mount| &mount.source) else {
+            return Err(out_of_turn("MountSource", "the index of a bind mount"));
+        };
+        let source = open_source(path, *recursive).context(|| format!("mounts[{index}]"))?;
+        self.wire.send(&FromParent::Descriptor, &[source.as_fd()])
+    }
+
+    fn run_hooks(&self) -> Result<()> {
+        let Some(runtime) = &self.runtime else {
+            return Err(out_of_turn("RuntimeHooks", "no hooks (exec)"));
+        };
+        let pid = self.pid.as_raw_nonzero().get();
+        hooks::run(&runtime.hooks, &State { pid, ..runtime.state.clone() })?;
+        self.proceed()
+    }
+
+    /// The error for an init stage that ended without a word.
+    fn explain_death(&self) -> Error {
+        let how = match spawn::wait(self.pidfd.as_fd()) {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let error = Error::new(Code::System, format!("the init stage ended before the container was set up: {how}"));
+        if how.contains("signal 9") { error.hint("is the memory limit too low for it?") } else { error }
+    }
+}
+
+/// The plan in a file: it may be larger than any message.
+fn plan_file(plan: &Plan) -> Result<File> {
+    let doing = || "passing the plan to the init stage";
+    let bytes = postcard::to_stdvec(plan).map_err(|e| Error::new(Code::Protocol, format!("{}: {e}", doing())))?;
+    let mut file = File::from(rustix::fs::memfd_create(c"plan", MemfdFlags::CLOEXEC).context(doing)?);
+    file.write_all(&bytes).and_then(|()| file.rewind()).context(doing)?;
+    Ok(file)
+}

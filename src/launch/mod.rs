@@ -1,0 +1,151 @@
+//! The parent's side of the init stage: starts it, sends it the plan, answers what it asks.
+
+mod conversation;
+mod mappings;
+mod program;
+
+use crate::config::Config;
+use crate::error::{Context, Error, Result};
+use crate::hooks::{Hook, State};
+use crate::init;
+use crate::init::gate::Gate;
+use crate::init::wire::{FromInit, FromParent, Wire, out_of_turn};
+use crate::plan::build::Built;
+use crate::spawn::Child;
+use crate::sys::clone::{Clone, Forked, fork};
+use crate::sys::exec;
+use conversation::Conversation;
+use rustix::process::{Pid, Signal};
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// What the init stage is started with.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// The plan and the namespaces that it joins.
+    pub built: Built,
+    /// The files by which it enters its cgroups.
+    pub cgroup_files: Vec<OwnedFd>,
+    /// The cgroup (v2) to be born in.
+    pub into_cgroup: Option<OwnedFd>,
+    /// Where it waits for `start`, with the container's lock; none in exec.
+    pub gate: Option<(Gate, BorrowedFd<'a>)>,
+    /// What `create` does while the init stage waits.
+    pub runtime: Option<Runtime<'a>>,
+}
+
+/// The parent's own part of a create.
+#[derive(Debug)]
+pub struct Runtime<'a> {
+    /// For id mappings and network devices.
+    pub config: &'a Config,
+    /// prestart and createRuntime, in this order.
+    pub hooks: Vec<Hook>,
+    /// What they are told; the pid is filled in.
+    pub state: State,
+}
+
+/// A process that is set up and waits for the word to go on.
+#[derive(Debug)]
+pub struct Launched {
+    /// In our pid namespace.
+    pub pid: Pid,
+    /// A descriptor of it.
+    pub pidfd: OwnedFd,
+    /// The master of its terminal.
+    pub terminal: Option<OwnedFd>,
+    /// Killed when this is dropped, unless released.
+    process: Child,
+    wire: Wire,
+}
+
+/// Signals that are held back from the moment a container begins to exist: whoever sends one
+/// gets an orderly end, not half a container. The caller blocks them before [`launch`].
+pub const HELD_BACK: &[Signal] = &[Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+
+/// Starts the init stage and takes it to the point where all is set up.
+///
+/// # Errors
+/// Its own failure, as it tells it; a hook's; a signal of [`HELD_BACK`]. The process is gone then.
+pub fn launch(launch: Launch<'_>) -> Result<Launched> {
+    let (ours, theirs) = Wire::pair()?;
+    let plan = &launch.built.plan;
+    let program = program::protected()?;
+    let clone = Clone {
+        namespaces: plan.namespaces.made_by_clone(),
+        into_cgroup: launch.into_cgroup.as_ref().map(AsFd::as_fd),
+        sibling: false,
+    };
+    let (pid, pidfd) = match fork(&clone).context(|| "making the container's process")? {
+        Forked::Child => become_init(&program, &theirs, plan.preserved_fds),
+        Forked::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop((theirs, program));
+    let conversation = Conversation::new(plan, launch.runtime, ours, pid, pidfd)?;
+    conversation.send_plan(&launch.built.namespaces, &launch.cgroup_files, launch.gate.as_ref())?;
+    drop((launch.gate, launch.cgroup_files));
+    conversation.hold()
+}
+
+/// The child's part of the clone: executes the binary anew, with nothing but the wire.
+fn become_init(program: &OwnedFd, wire: &Wire, preserved_fds: u32) -> ! {
+    let error = exec_init(program, wire, preserved_fds);
+    wire.send_failure(&error);
+    exec::exit_now(1)
+}
+
+fn exec_init(program: &OwnedFd, wire: &Wire, preserved_fds: u32) -> Error {
+    let doing = || "executing the init stage";
+    // Above those that are preserved, whose numbers are the container's.
+    let first_free = 3 + preserved_fds as i32;
+    let wire = rustix::io::fcntl_dupfd_cloexec(wire, first_free).and_then(|fd| {
+        rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::empty())?;
+        Ok(fd)
+    });
+    let wire = match wire {
+        Ok(fd) => fd,
+        Err(error) => return Error::system(doing(), error),
+    };
+    let text = |s: &str| CString::new(s).unwrap_or_default();
+    let args = [text(init::NAME), text(init::ARGUMENT), text(&wire.as_raw_fd().to_string())];
+    Error::system(doing(), exec::execve_fd(program.as_fd(), &args, &[]))
+}
+
+/// A process that goes its own way: its number, a descriptor of it, its terminal's master.
+#[derive(Debug)]
+pub struct Running {
+    /// In our pid namespace.
+    pub pid: Pid,
+    /// A descriptor of it.
+    pub pidfd: OwnedFd,
+    /// The master of its terminal.
+    pub terminal: Option<OwnedFd>,
+}
+
+impl Launched {
+    /// Lets init go to the gate. It is recorded by now: from here on it lives by itself.
+    ///
+    /// # Errors
+    /// Where it is gone.
+    pub fn release(self) -> Result<Running> {
+        self.wire.send(&FromParent::Continue, &[])?;
+        self.process.release();
+        Ok(Running { pid: self.pid, pidfd: self.pidfd, terminal: self.terminal })
+    }
+
+    /// Lets the process execute its program, and returns when it has.
+    ///
+    /// # Errors
+    /// What kept it from executing it.
+    pub fn execute(self) -> Result<Running> {
+        self.wire.send(&FromParent::Continue, &[])?;
+        match self.wire.receive::<FromInit>()? {
+            None => {
+                self.process.release();
+                Ok(Running { pid: self.pid, pidfd: self.pidfd, terminal: self.terminal })
+            }
+            Some((FromInit::Failed(error), _)) => Err(error),
+            Some((other, _)) => Err(out_of_turn(other.name(), "the end of the wire")),
+        }
+    }
+}

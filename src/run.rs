@@ -1,0 +1,67 @@
+//! `run`: create, start, and unless detached wait for the end and delete.
+
+use crate::cli;
+use crate::container::ContainerId;
+use crate::context::Context as Globals;
+use crate::create::{Terminal, bundle_path, create};
+use crate::delete;
+use crate::error::{Code, Context, Error, Result};
+use crate::foreground;
+use crate::notify::NotifySocket;
+use crate::start;
+use std::path::{Path, PathBuf};
+
+/// Runs the command; returns the exit code of the container's process.
+///
+/// # Errors
+/// What keeps the container from being created or started; it is deleted then.
+pub fn run(globals: &Globals, args: &cli::Run) -> Result<i32> {
+    let (id, bundle) = id_and_bundle(args)?;
+    let bundle = bundle_path(bundle.as_deref())?;
+    if !args.detach {
+        foreground::hold_signals();
+        if !args.no_subreaper {
+            // Its own pid stands for "yes" in rustix; any does.
+            rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+                .context(|| "becoming the subreaper")?;
+        }
+    }
+    let terminal = if args.detach { Terminal::HandedOver } else { Terminal::Kept };
+    let created = create(globals, &args.new, &id, &bundle, terminal)?;
+    let notify = NotifySocket::listen(created.directory.path())?;
+    let ended = start::start(&created.directory).and_then(|record| {
+        if !args.detach {
+            return foreground::stand_in(created.init, notify).map(|status| status.exit_code());
+        }
+        if let Some(notify) = notify {
+            notify.relay_until_ready(&record)?;
+        }
+        Ok(0)
+    });
+    if ended.is_err() || (!args.detach && !args.keep) {
+        let deleted = delete::delete(&created.directory, &id, true);
+        // The first error is the one to tell.
+        return ended.and_then(|code| deleted.map(|()| code));
+    }
+    ended
+}
+
+/// The id and the bundle that the one argument means. With a slash it is a bundle's path; so
+/// it is where only that makes sense.
+fn id_and_bundle(args: &cli::Run) -> Result<(ContainerId, Option<PathBuf>)> {
+    let given = Path::new(&args.id);
+    let has_config = |dir: &Path| dir.join("config.json").is_file();
+    let is_path = args.id.contains('/')
+        || matches!(args.id.as_str(), "." | "..")
+        || (has_config(given) && !has_config(Path::new(".")));
+    if args.new.bundle.is_some() || !is_path {
+        return Ok((ContainerId::new(&args.id)?, args.new.bundle.clone()));
+    }
+    let bundle = given.canonicalize().context(|| format!("opening the bundle {}", given.display()))?;
+    let name = bundle.file_name().unwrap_or_default().to_string_lossy();
+    let id = ContainerId::new(&name).map_err(|error| {
+        Error::new(Code::Usage, format!("the bundle's name makes no id: {error}")).hint("give an id, and --bundle")
+    })?;
+    Ok((id, Some(bundle)))
+}
+

@@ -1,0 +1,58 @@
+//! `start`: opens the gate, and runs the hooks that follow.
+
+use crate::cli;
+use crate::container::{ContainerId, Directory, Record, gate};
+use crate::context::Context as Globals;
+use crate::delete;
+use crate::error::{Code, Error, Result};
+use crate::hooks::{self, Status};
+use crate::notify::NotifySocket;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// How long another command may be at work on the container before we give up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs the command.
+///
+/// # Errors
+/// Where the container is not there to be started, or its program cannot be executed.
+pub fn run(globals: &Globals, args: &cli::Id) -> Result<()> {
+    let directory = globals.root.open(&ContainerId::new(&args.id)?)?;
+    let notify = NotifySocket::of_container(directory.path())?;
+    let record = start(&directory)?;
+    match notify {
+        Some(notify) => notify.relay_until_ready(&record),
+        None => Ok(()),
+    }
+}
+
+/// Executes the program of a created container.
+///
+/// # Errors
+/// Where it is not created in runc's words; what kept the program from being executed, or the
+/// poststart hook that failed: the container is dead then (runtime.md, "Lifecycle", step 9).
+pub fn start(directory: &Directory) -> Result<Record> {
+    let lock = directory.lock(PATIENCE)?;
+    let record = directory.read()?;
+    match directory.status(&record)? {
+        Status::Created => {}
+        Status::Stopped => return refuse("cannot start a container that has stopped"),
+        Status::Creating => return refuse("cannot start a container that is being created"),
+        Status::Paused | Status::Running => return refuse("cannot start an already running container"),
+    }
+    gate::open(directory.as_fd())?;
+    drop(lock);
+    hooks::run(&record.poststart, &record.state(Status::Running)).inspect_err(|_| kill(&record))?;
+    Ok(record)
+}
+
+fn refuse(message: &str) -> Result<Record> {
+    Err(Error::new(Code::WrongState, message))
+}
+
+fn kill(record: &Record) {
+    if let Err(error) = delete::kill_all(record) {
+        log::warn!("after a failed poststart hook: {error}");
+    }
+}
