@@ -4,7 +4,7 @@ use crate::cli;
 use crate::config::{self, Config, Process};
 use crate::container::{ContainerId, Directory, Record};
 use crate::context::Context as Globals;
-use crate::error::{Code, Context, Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::foreground;
 use crate::handover;
 use crate::hooks::Status;

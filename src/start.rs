@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Where the container is not there to be started, or its program cannot be executed.
 pub fn run(globals: &Globals, args: &cli::Id) -> Result<()> {
     let directory = globals.root.open(&ContainerId::new(&args.id)?)?;
-    let notify = NotifySocket::of_container(directory.path())?;
+    let notify = NotifySocket::listen(directory.path())?;
     let record = start(&directory)?;
     match notify {
         Some(notify) => notify.relay_until_ready(&record),
