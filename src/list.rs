@@ -40,7 +40,9 @@ fn states(directories: Vec<Directory>) -> Result<Vec<State>> {
             }
         };
         let owner = users.entry(record.owner_uid).or_insert_with_key(|&uid| user_name(uid)).clone();
-        states.push(State { owner, ..State::of(&directory, record)? });
+        let mut state = State::of(&directory, record)?;
+        state.owner = owner;
+        states.push(state);
     }
     Ok(states)
 }

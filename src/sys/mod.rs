@@ -21,3 +21,4 @@ fn check(result: libc::c_long) -> io::Result<libc::c_long> {
         Ok(result)
     }
 }
+pub mod usage;
