@@ -8,21 +8,28 @@
 
 mod harness;
 
+mod capabilities;
 mod cgroups;
 mod config;
 mod descriptors;
 mod devices;
 mod exec;
+mod exec_process;
 mod hooks;
+mod kill;
 mod lifecycle;
+mod mount_options;
 mod mounts;
 mod namespaces;
 mod output;
 mod process;
+mod program;
 mod robust;
 mod rootfs;
+mod run;
 mod symlinks;
 mod tty;
+mod user_namespaces;
 
 use libtest_mimic::Arguments;
 use std::process::ExitCode;
@@ -40,15 +47,22 @@ fn main() -> ExitCode {
     };
     let tests = [
         lifecycle::tests(),
+        run::tests(),
+        kill::tests(),
         output::tests(),
         process::tests(),
+        program::tests(),
+        capabilities::tests(),
         rootfs::tests(),
         mounts::tests(),
+        mount_options::tests(),
         symlinks::tests(),
         devices::tests(),
         namespaces::tests(),
+        user_namespaces::tests(),
         hooks::tests(),
         exec::tests(),
+        exec_process::tests(),
         tty::tests(),
         descriptors::tests(),
         cgroups::tests(),

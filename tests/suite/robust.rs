@@ -16,23 +16,35 @@ tests![
     delete_after_run_was_killed,
 ];
 
-/// A delay within these microseconds, other each time. xorshift is random enough here.
-fn random_delay(seed: &mut u64, from: u64, to: u64) -> Duration {
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    Duration::from_micros(from + *seed % (to - from))
+/// Delays that are other ones in each run; the seed is shown with a failure.
+struct Delays {
+    seed: u64,
+    state: u64,
+    below: u64,
 }
 
-fn seed() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = now.as_nanos() as u64 | 1;
-    // Shown with a failure, as everything printed is.
-    println!("seed {seed}");
-    seed
+impl Delays {
+    /// Delays of less than so many microseconds.
+    fn below(below: u64) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let seed = now.as_nanos() as u64 | 1;
+        Self {
+            seed,
+            state: seed,
+            below,
+        }
+    }
+
+    /// xorshift is random enough here.
+    fn next(&mut self) -> Duration {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        Duration::from_micros(self.state % self.below)
+    }
 }
 
-/// How long the command takes here and now: the range to kill it in.
+/// How many microseconds the command takes here and now, which is when to kill it.
 fn time(run: impl Fn() -> Output) -> u64 {
     let begin = std::time::Instant::now();
     run().ok();
@@ -48,10 +60,12 @@ fn kill_after(running: Running, delay: Duration) -> bool {
 
 /// What must hold after the kill: a forced delete removes every trace, and says so.
 #[track_caller]
-fn assert_deletable(t: &Sandbox, c: &Container, round: u32) {
+fn assert_deletable(t: &Sandbox, c: &Container, delays: &Delays, delay: Duration) {
     let out = c.delete_force();
-    assert!(out.status == 0, "round {round}: {out}");
-    t.assert_nothing_left();
+    let when = format!("killed after {delay:?}, seed {}", delays.seed);
+    assert!(out.status == 0, "{when}: {out}");
+    let left = t.leftovers();
+    assert!(left.is_empty(), "{when}, left behind: {left}");
 }
 
 fn killed_in_create(t: &Sandbox) {
@@ -59,12 +73,12 @@ fn killed_in_create(t: &Sandbox) {
     c.args(["sleep", "1000"]);
     let took = time(|| c.create());
     c.delete_force().ok();
-    let mut seed = seed();
+    let mut delays = Delays::below(took);
     let mut alive = 0;
-    for round in 0..80 {
-        let delay = random_delay(&mut seed, 100, took);
+    for _ in 0..80 {
+        let delay = delays.next();
         alive += u32::from(kill_after(c.create_with(&[]).spawn(), delay));
-        assert_deletable(t, &c, round);
+        assert_deletable(t, &c, &delays, delay);
     }
     assert!(
         alive > 10,
@@ -78,12 +92,12 @@ fn killed_in_start(t: &Sandbox) {
     c.create().ok();
     let took = time(|| c.start());
     c.delete_force().ok();
-    let mut seed = seed();
-    for round in 0..60 {
+    let mut delays = Delays::below(took);
+    for _ in 0..60 {
         c.create().ok();
-        let delay = random_delay(&mut seed, 100, took);
+        let delay = delays.next();
         kill_after(c.verb(&["start"]).spawn(), delay);
-        assert_deletable(t, &c, round);
+        assert_deletable(t, &c, &delays, delay);
     }
 }
 
@@ -91,12 +105,12 @@ fn killed_in_delete(t: &Sandbox) {
     let mut c = t.container();
     c.run_sleeping();
     let took = time(|| c.delete_force());
-    let mut seed = seed();
-    for round in 0..60 {
+    let mut delays = Delays::below(took);
+    for _ in 0..60 {
         c.run_sleeping();
-        let delay = random_delay(&mut seed, 100, took);
+        let delay = delays.next();
         kill_after(c.verb(&["delete", "--force"]).spawn(), delay);
-        assert_deletable(t, &c, round);
+        assert_deletable(t, &c, &delays, delay);
     }
 }
 
