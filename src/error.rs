@@ -115,6 +115,21 @@ impl Error {
         self
     }
 
+    /// The same error, its text cut to at most `limit` bytes.
+    #[must_use]
+    pub fn truncated(mut self, limit: usize) -> Self {
+        for text in [Some(&mut self.message), self.hint.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            if text.len() > limit {
+                let end = (0..=limit).rev().find(|&end| text.is_char_boundary(end));
+                text.truncate(end.unwrap_or(0));
+            }
+        }
+        self
+    }
+
     /// What kind of failure it was.
     pub fn code(&self) -> Code {
         self.code

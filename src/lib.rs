@@ -8,6 +8,12 @@
 
 pub mod cgroups;
 pub mod config;
+pub mod container;
 pub mod error;
+pub mod hooks;
+pub mod init;
+pub mod plan;
+pub mod spawn;
+pub mod spec;
 #[allow(unsafe_code)]
 pub mod sys;

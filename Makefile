@@ -1,0 +1,51 @@
+# Every target sets up what it needs on a new Debian machine: see scripts/setup.
+
+PREFIX ?= /usr/local
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
+
+# .cargo/config.toml names the host as target, so cargo puts artefacts under its triple.
+# Expanded where used, because rustc may be there only after scripts/setup.
+OUT = $(or $(CARGO_TARGET_DIR),target)/$(shell rustc --print host-tuple)/release
+
+.PHONY: tare run test conformance bench lint install clean
+
+# The release binary, at ./tare.
+tare:
+	@scripts/setup build
+	cargo build --release
+	@ln -sf $(OUT)/tare tare
+
+# Runs a small container that prints what it sees of itself.
+run: tare
+	cargo build --quiet --release --example inside
+	@scripts/demo ./tare $(OUT)/examples/inside
+
+# The project's own tests, then the upstream suite; without Go the latter counts as skipped.
+test: tare
+	@scripts/setup test
+	cargo test
+	-@scripts/setup conformance
+	@RUNTIME=./tare tests/oci-conformance/run
+
+# The upstream runtime-tools suite alone.
+conformance: tare
+	@scripts/setup conformance
+	@RUNTIME=./tare tests/oci-conformance/run
+
+# Compares with the runtimes found here; ARGS are the benchmark's (see benches/README.md).
+bench:
+	@scripts/setup bench
+	cargo bench --bench peers -- $(ARGS)
+
+lint:
+	@scripts/setup lint
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	shellcheck scripts/* .ci/run tests/oci-conformance/run
+
+install: tare
+	install -D -m 755 $(OUT)/tare $(DESTDIR)$(PREFIX)/bin/tare
+
+clean:
+	cargo clean
+	rm -f tare

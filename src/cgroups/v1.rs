@@ -1,0 +1,371 @@
+//! cgroup v1, and hybrid: a directory in each hierarchy that is mounted.
+//!
+//! On a hybrid host the v2 hierarchy beside the v1 ones has no controllers, but it kills
+//! atomically (`cgroup.kill`, Linux 5.14) and systemd looks there, so that the container
+//! gets its cgroup in it too. A process enters that one by clone3(CLONE_INTO_CGROUP),
+//! since `cgroup.procs`, the only file to move by, takes the lock that `tasks` spares.
+
+use super::devices::Policy;
+use super::files::{self, Made};
+use super::hierarchies::Hierarchy;
+use super::limits::{self, Group};
+use super::path::CgroupPath;
+use super::{ContainerMount, MemoryEvents, cpuset, freezer};
+use crate::config::resources::{DeviceRule, Resources};
+use crate::error::{Code, Context, Error, Result};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// A container's cgroups in all hierarchies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct V1 {
+    cgroups: Vec<Cgroup>,
+    /// Nobody asked for a cgroup, and we are not root: do without where we may not make one.
+    #[serde(default)]
+    best_effort: bool,
+}
+
+/// The one in one hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Cgroup {
+    /// As in /proc/self/cgroup; none for v2's hierarchy.
+    controllers: Vec<String>,
+    mount: PathBuf,
+    path: PathBuf,
+}
+
+impl Cgroup {
+    fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|one| one == controller)
+    }
+
+    fn is_unified(&self) -> bool {
+        self.controllers.is_empty()
+    }
+}
+
+impl V1 {
+    pub(super) fn new(
+        hierarchies: &[Hierarchy],
+        path: &CgroupPath,
+        best_effort: bool,
+    ) -> Result<Self> {
+        let mut cgroups = Vec::new();
+        for hierarchy in hierarchies {
+            cgroups.push(Cgroup {
+                controllers: hierarchy.controllers.clone(),
+                mount: hierarchy.mount.clone(),
+                path: hierarchy.resolve(path)?,
+            });
+        }
+        Ok(Self {
+            cgroups,
+            best_effort,
+        })
+    }
+
+    fn find(&self, controller: &str) -> Option<&Path> {
+        let found = self.cgroups.iter().find(|cgroup| cgroup.has(controller));
+        found.map(|cgroup| cgroup.path.as_path())
+    }
+
+    fn unified(&self) -> Option<&Path> {
+        let found = self.cgroups.iter().find(|cgroup| cgroup.is_unified());
+        found.map(|cgroup| cgroup.path.as_path())
+    }
+
+    /// The one asked for what all have in common.
+    fn main(&self) -> Option<&Path> {
+        let any = || self.cgroups.first().map(|cgroup| cgroup.path.as_path());
+        self.find("devices").or_else(any)
+    }
+
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.cgroups.iter().map(|cgroup| cgroup.path.as_path())
+    }
+
+    pub(super) fn exists(&self) -> bool {
+        self.paths().any(Path::exists)
+    }
+
+    pub(super) fn create(&mut self, resources: &Resources) -> Result<()> {
+        let mut made = Vec::new();
+        let result = self.create_each(resources, &mut made);
+        if result.is_err() {
+            for dir in made.iter().rev() {
+                // What somebody has come to use in the meantime is theirs.
+                let _ = rustix::fs::rmdir(dir);
+            }
+        }
+        result
+    }
+
+    fn create_each(&mut self, resources: &Resources, made: &mut Vec<PathBuf>) -> Result<()> {
+        let mut denied = Vec::new();
+        for cgroup in &self.cgroups {
+            match create(cgroup, resources, made) {
+                Err(error) if self.best_effort && is_denied(&error) => {
+                    log::debug!("doing without a cgroup: {error}");
+                    denied.push(cgroup.path.clone());
+                }
+                result => result?,
+            }
+        }
+        self.cgroups.retain(|cgroup| !denied.contains(&cgroup.path));
+        Ok(())
+    }
+
+    pub(super) fn apply(&self, resources: &Resources) -> Result<()> {
+        for group in limits::v1::groups(resources)? {
+            self.apply_group(&group)?;
+        }
+        Ok(())
+    }
+
+    fn apply_group(&self, group: &Group) -> Result<()> {
+        let Some(first) = group.0.first() else {
+            return Ok(());
+        };
+        let dir = self
+            .find(first.controller)
+            .ok_or_else(|| limits::no_controller(first))?;
+        limits::apply(dir, group).map_err(|error| explain(dir, group, error))
+    }
+
+    pub(super) fn apply_devices(&self, rules: &[DeviceRule]) -> Result<()> {
+        let policy = Policy::new(rules)?;
+        let Some(dir) = self.find("devices") else {
+            return match self.best_effort {
+                true => Ok(()),
+                false => Err(Error::new(
+                    Code::Unsupported,
+                    "linux.resources.devices: there is no devices controller to set it with",
+                )),
+            };
+        };
+        let list = files::read_named(&dir.join("devices.list"))?;
+        for (allow, rule) in policy.v1_writes(&list) {
+            let file = match allow {
+                true => "devices.allow",
+                false => "devices.deny",
+            };
+            files::write_named(&dir.join(file), &rule).context(|| "linux.resources.devices")?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn attach_files(&self) -> Result<Vec<OwnedFd>> {
+        // The freezer last: in a frozen cgroup the task would stop half-way between.
+        let (last, first): (Vec<_>, Vec<_>) = (self.cgroups.iter())
+            .filter(|cgroup| !cgroup.is_unified())
+            .partition(|cgroup| cgroup.has("freezer"));
+        let open = |cgroup: &Cgroup| {
+            let path = cgroup.path.join("tasks");
+            rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+                .context(|| format!("opening {}", path.display()))
+        };
+        first.into_iter().chain(last).map(open).collect()
+    }
+
+    pub(super) fn clone_target(&self) -> Result<Option<OwnedFd>> {
+        self.unified().map(super::open_directory).transpose()
+    }
+
+    pub(super) fn processes(&self) -> Result<Vec<i32>> {
+        self.main().map_or(Ok(Vec::new()), files::processes)
+    }
+
+    pub(super) fn signal_all(&self, signal: Signal) -> Result<()> {
+        let freezer = self.find("freezer");
+        if signal == Signal::KILL && self.kill_unified()? && self.all_in_unified()? {
+            // A frozen task dies only when it is thawed.
+            return freezer.map_or(Ok(()), thaw_if_there);
+        }
+        let paused = match freezer {
+            Some(dir) => freezer::is_frozen(dir)?,
+            None => false,
+        };
+        if let Some(dir) = freezer.filter(|_| !paused)
+            && let Err(error) = freezer::freeze(dir)
+        {
+            // Signals reach what is there now; what it forks meanwhile may escape them.
+            log::warn!("signalling without freezing first: {error}");
+        }
+        let result = self
+            .processes()
+            .and_then(|pids| super::signal_each(&pids, signal));
+        match freezer.filter(|_| !paused || signal == Signal::KILL) {
+            Some(dir) => result.and(thaw_if_there(dir)),
+            None => result,
+        }
+    }
+
+    /// Kills by the hybrid host's v2 cgroup; false where there is none that can.
+    fn kill_unified(&self) -> Result<bool> {
+        let Some(dir) = self.unified() else {
+            return Ok(false);
+        };
+        let path = dir.join("cgroup.kill");
+        match files::write(&path, "1") {
+            Ok(()) => Ok(true),
+            Err(errno) if files::is_gone(errno) => Ok(false),
+            Err(errno) => Err(Error::system(files::writing(&path, "1"), errno)),
+        }
+    }
+
+    /// Whether no process is in v1's cgroups alone, as one is that something else put there.
+    fn all_in_unified(&self) -> Result<bool> {
+        let v1 = self.processes()?;
+        let unified = self.unified().map_or(Ok(Vec::new()), files::processes)?;
+        Ok(v1.iter().all(|pid| unified.contains(pid)))
+    }
+
+    fn freezer(&self) -> Result<&Path> {
+        self.find("freezer").ok_or_else(|| {
+            let message = "there is no freezer controller to pause the container with";
+            Error::new(Code::Unsupported, message)
+        })
+    }
+
+    pub(super) fn freeze(&self) -> Result<()> {
+        freezer::freeze(self.freezer()?)
+    }
+
+    pub(super) fn thaw(&self) -> Result<()> {
+        freezer::thaw(self.freezer()?)
+    }
+
+    pub(super) fn is_frozen(&self) -> Result<bool> {
+        self.find("freezer").map_or(Ok(false), freezer::is_frozen)
+    }
+
+    pub(super) fn remove(&self, deadline: Instant) -> Result<()> {
+        // Every hierarchy is tried, also after one that failed.
+        let remove = |path: &Path| files::remove(path, deadline);
+        self.paths().map(remove).fold(Ok(()), Result::and)
+    }
+
+    pub(super) fn mounts(&self) -> Vec<ContainerMount> {
+        let v1 = self.cgroups.iter().filter(|cgroup| !cgroup.is_unified());
+        v1.map(|cgroup| {
+            let name = cgroup.mount.file_name().unwrap_or_default();
+            let links = match cgroup.controllers.as_slice() {
+                [_] => Vec::new(),
+                several => several.to_vec(),
+            };
+            ContainerMount {
+                name: name.to_string_lossy().into_owned(),
+                options: cgroup.controllers.join(","),
+                source: cgroup.path.clone(),
+                links,
+            }
+        })
+        .collect()
+    }
+
+    pub(super) fn sub(&self, args: &[String]) -> Result<Self> {
+        let mut sub = self.clone();
+        for (controller, path) in super::sub_paths(args)? {
+            let mut found = false;
+            for cgroup in &mut sub.cgroups {
+                let matches = controller
+                    .is_none_or(|name| cgroup.has(name) || cgroup.has(&format!("name={name}")));
+                if matches {
+                    cgroup.path.extend(&path);
+                    found = true;
+                }
+            }
+            if !found {
+                let name = controller.unwrap_or_default();
+                let message = format!("--cgroup: unknown controller {name}");
+                return Err(Error::new(Code::Usage, message));
+            }
+        }
+        Ok(sub)
+    }
+
+    pub(super) fn memory_events(&self) -> Result<Option<MemoryEvents>> {
+        let Some(dir) = self.find("memory") else {
+            return Ok(None);
+        };
+        let number = |file: &str| -> Result<u64> {
+            let text = files::read_named(&dir.join(file))?;
+            Ok(text.trim().parse().unwrap_or_default())
+        };
+        let control = files::read_named(&dir.join("memory.oom_control"))?;
+        let kills = files::value_of(&control, "oom_kill").and_then(|n| n.parse().ok());
+        let limit = number("memory.limit_in_bytes")?;
+        Ok(Some(MemoryEvents {
+            oom_kills: kills.unwrap_or_default(),
+            // "Unlimited" is the largest number of whole pages.
+            limit: (limit < i64::MAX as u64 - 0x10_0000).then_some(limit),
+            peak: Some(number("memory.max_usage_in_bytes")?),
+        }))
+    }
+}
+
+/// Makes one cgroup, or takes one that is there and unused.
+fn create(cgroup: &Cgroup, resources: &Resources, made: &mut Vec<PathBuf>) -> Result<()> {
+    match files::make(&cgroup.path, made)? {
+        Made::New => {}
+        Made::Existing => super::check_unused(&cgroup.path, is_frozen(cgroup)?)?,
+    }
+    match cgroup.has("cpuset") {
+        true => cpuset::inherit(&cgroup.path, &cgroup.mount, resources),
+        false => Ok(()),
+    }
+}
+
+fn is_frozen(cgroup: &Cgroup) -> Result<bool> {
+    match cgroup.has("freezer") {
+        true => freezer::is_frozen(&cgroup.path),
+        false => Ok(false),
+    }
+}
+
+fn thaw_if_there(dir: &Path) -> Result<()> {
+    match freezer::thaw(dir) {
+        Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => Ok(()),
+        Err(error) if error.errno() == Some(Errno::NODEV.raw_os_error()) => Ok(()),
+        result => result,
+    }
+}
+
+fn is_denied(error: &Error) -> bool {
+    let denied = [Errno::PERM, Errno::ACCESS, Errno::ROFS];
+    denied
+        .iter()
+        .any(|e| error.errno() == Some(e.raw_os_error()))
+}
+
+/// Adds to a refused limit what the kernel does not say with it.
+fn explain(dir: &Path, group: &Group, error: Error) -> Error {
+    let Some(limit) = group
+        .0
+        .iter()
+        .find(|w| w.files[0] == "memory.limit_in_bytes")
+    else {
+        return error;
+    };
+    if error.errno() == Some(Errno::BUSY.raw_os_error()) {
+        let read = |file: &str| files::read(&dir.join(file)).unwrap_or_default();
+        let usage = read("memory.usage_in_bytes");
+        let peak = read("memory.max_usage_in_bytes");
+        // runc's words.
+        return error.hint(format!(
+            "unable to set memory limit to {} (current usage: {}, peak usage: {})",
+            limit.value,
+            usage.trim(),
+            peak.trim()
+        ));
+    }
+    if error.errno() == Some(Errno::NOENT.raw_os_error()) {
+        return error.hint("swap is not accounted for; boot with swapaccount=1");
+    }
+    error
+}

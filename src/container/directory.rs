@@ -1,0 +1,270 @@
+//! The state directory: finding, making, locking, reading, writing and removing it.
+
+use super::gate;
+use super::id::ContainerId;
+use super::record::Record;
+use crate::error::{Code, Context, Error, Result};
+use crate::hooks::Status;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const LOCK: &str = "lock";
+const STATE: &str = "state.json";
+const CONFIG: &str = "config.json";
+
+/// `--root`: the directory of all state directories.
+#[derive(Clone, Debug)]
+pub struct Root(PathBuf);
+
+impl Root {
+    /// The root at `path`, which need not be there.
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Makes the directory of a new container, locked.
+    ///
+    /// # Errors
+    /// Where there is one of that id, [`Code::Exists`].
+    pub fn create(&self, id: &ContainerId) -> Result<(Directory, Lock)> {
+        let path = self.0.join(id);
+        let doing = || format!("making the state directory {}", path.display());
+        std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
+            .create(&self.0)
+            .context(doing)?;
+        match rustix::fs::mkdir(&path, Mode::RWXU) {
+            Err(Errno::EXIST) => {
+                return Err(Error::new(
+                    Code::Exists,
+                    format!("container with given ID already exists: {id}"),
+                )
+                .hint(format!(
+                    "delete it, or look for it with: list; its state is in {}",
+                    path.display()
+                )));
+            }
+            other => other.context(doing)?,
+        }
+        let directory = Directory {
+            fd: open_directory(&path).context(doing)?,
+            path,
+        };
+        let lock = directory.lock(Duration::ZERO)?;
+        Ok((directory, lock))
+    }
+
+    /// Opens a container's directory.
+    ///
+    /// # Errors
+    /// Where there is none, [`Code::NotFound`] in runc's words.
+    pub fn open(&self, id: &ContainerId) -> Result<Directory> {
+        let path = self.0.join(id);
+        match open_directory(&path) {
+            Ok(fd) => Ok(Directory { fd, path }),
+            Err(Errno::NOENT | Errno::NOTDIR) => Err(not_found(id.as_str())),
+            Err(error) => Err(Error::system(
+                format!("opening the state directory {}", path.display()),
+                error,
+            )),
+        }
+    }
+
+    /// The directories of all containers, by id; what is being made or removed is left out.
+    ///
+    /// # Errors
+    /// Those of reading the root; one that is not there is empty.
+    pub fn all(&self) -> Result<Vec<Directory>> {
+        let doing = || format!("reading {}", self.0.display());
+        let entries = match std::fs::read_dir(&self.0) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.context(doing)?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            names.push(entry.context(doing)?.file_name());
+        }
+        names.sort();
+        let ids = names
+            .iter()
+            .filter_map(|name| ContainerId::new(name.to_str()?).ok());
+        Ok(ids.filter_map(|id| self.open(&id).ok()).collect())
+    }
+}
+
+fn not_found(id: &str) -> Error {
+    // Engines match these words.
+    Error::new(
+        Code::NotFound,
+        format!("container {id:?}: container does not exist"),
+    )
+}
+
+fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+}
+
+/// One container's state directory.
+#[derive(Debug)]
+pub struct Directory {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Directory {
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the lock of all that changes the container, waiting at most `patience`.
+    ///
+    /// # Errors
+    /// At the deadline, [`Code::Timeout`].
+    pub fn lock(&self, patience: Duration) -> Result<Lock> {
+        let doing = || format!("locking {}", self.path.display());
+        let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.fd, LOCK, flags, Mode::RUSR | Mode::WUSR) {
+            // Removed since it was opened.
+            Err(Errno::NOENT) => return Err(not_found(&self.id())),
+            other => other.context(doing)?,
+        };
+        let deadline = Instant::now() + patience;
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Lock(file)),
+                Err(Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(Errno::WOULDBLOCK) => {
+                    let message =
+                        format!("{}: another command is at work on the container", doing());
+                    return Err(Error::new(Code::Timeout, message));
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(Error::system(doing(), error)),
+            }
+        }
+    }
+
+    fn id(&self) -> String {
+        self.path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    /// Writes state.json: whole, and only then in place of the old one.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn write(&self, record: &Record) -> Result<()> {
+        let doing = || format!("writing {}/{STATE}", self.path.display());
+        let json = serde_json::to_vec(record)
+            .map_err(|e| Error::new(Code::System, format!("{}: {e}", doing())))?;
+        let temporary = ".state.json";
+        self.write_file(temporary, &json).context(doing)?;
+        rustix::fs::renameat(&self.fd, temporary, &self.fd, STATE).context(doing)
+    }
+
+    /// Keeps the config as it was at the create, for `exec`.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn keep_config(&self, json: &[u8]) -> Result<()> {
+        self.write_file(CONFIG, json)
+            .context(|| format!("writing {}/{CONFIG}", self.path.display()))
+    }
+
+    /// The path of the kept config.
+    pub fn config_path(&self) -> PathBuf {
+        self.path.join(CONFIG)
+    }
+
+    fn write_file(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        let flags =
+            OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
+        std::fs::File::from(file).write_all(bytes)
+    }
+
+    /// Reads state.json.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] where there is none: the container is being made or removed.
+    pub fn read(&self) -> Result<Record> {
+        let path = self.path.join(STATE);
+        let doing = || format!("reading {}", path.display());
+        // By descriptor: the path may be another container's by now.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.fd, STATE, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Err(not_found(&self.id())),
+            other => other.context(doing)?,
+        };
+        let mut json = Vec::new();
+        std::fs::File::from(file)
+            .read_to_end(&mut json)
+            .context(doing)?;
+        serde_json::from_slice(&json)
+            .map_err(|e| Error::new(Code::System, format!("{}: {e}", doing())))
+    }
+
+    /// What the container is doing now.
+    ///
+    /// # Errors
+    /// Those of looking at its cgroup or its gate.
+    pub fn status(&self, record: &Record) -> Result<Status> {
+        let Some(process) = record.process else {
+            // The intent of a create that died: there is nothing left that could run.
+            return Ok(if record.creator.is_alive() {
+                Status::Creating
+            } else {
+                Status::Stopped
+            });
+        };
+        if !process.is_alive() {
+            return Ok(Status::Stopped);
+        }
+        if record.cgroups.is_frozen()? {
+            return Ok(Status::Paused);
+        }
+        Ok(if gate::is_closed(self.as_fd())? {
+            Status::Created
+        } else {
+            Status::Running
+        })
+    }
+
+    /// Removes the directory and all in it.
+    ///
+    /// # Errors
+    /// Those of unlink(2) and rmdir(2), but where it is gone.
+    pub fn remove(&self) -> Result<()> {
+        match std::fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.context(|| format!("removing {}", self.path.display())),
+        }
+    }
+}
+
+/// The lock of a container: whoever holds it may change the container. It lasts until every
+/// descriptor of it is closed, here and in the process that it was sent to.
+#[derive(Debug)]
+pub struct Lock(OwnedFd);
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

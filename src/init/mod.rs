@@ -1,0 +1,197 @@
+//! The init stage: the process that sets the container up from inside and becomes its program.
+//!
+//! It is this binary, executed anew from a protected copy of itself, in the namespaces that
+//! the parent's clone made. It decides nothing: it receives the plan and executes it, and its
+//! steps stand in [`set_up`] in their order. See [`wire`] for what it says to the parent.
+
+mod cgroup_mount;
+mod console;
+mod copy_up;
+mod credentials;
+mod devices;
+pub mod gate;
+mod masks;
+mod mounts;
+mod namespaces;
+mod process;
+mod procfs;
+mod program;
+mod root;
+mod rootfs;
+pub mod wire;
+
+use crate::error::{Code, Context, Error, Result};
+use crate::hooks::{self, Status};
+use crate::plan::Plan;
+use crate::plan::namespaces::Fork;
+use crate::sys::exec;
+use gate::Gate;
+use procfs::Procfs;
+use rustix::process::DumpableBehavior;
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{OwnedFd, RawFd};
+use wire::{FromInit, FromParent, Wire};
+
+/// The first argument that makes this binary the init stage. No user ever types it.
+pub const ARGUMENT: &str = "init";
+
+/// The name that the init stage shows in process lists.
+pub const NAME: &str = "tare";
+
+/// The descriptor of the wire, where this process was executed to be the init stage: its
+/// environment is empty, and its second argument is the number.
+pub fn requested() -> Option<RawFd> {
+    let mut args = std::env::args_os();
+    let (name, argument, number) = (args.next()?, args.next()?, args.next()?);
+    let is_ours =
+        name == OsStr::new(NAME) && argument == OsStr::new(ARGUMENT) && args.next().is_none();
+    (is_ours && std::env::vars_os().next().is_none()).then(|| number.to_str()?.parse().ok())?
+}
+
+/// Is the init stage. Ends with the execution of the program, or by telling why not.
+pub fn run(wire: RawFd) -> ! {
+    // Nothing can be reported without the wire; the parent sees us end.
+    let Ok(socket) = exec::adopt(wire) else {
+        exec::exit_now(1)
+    };
+    let wire = Wire::from_socket(socket);
+    let mut reports_to = Some(wire);
+    let Err(error) = receive_and_execute(&mut reports_to);
+    if let Some(wire) = reports_to {
+        wire.send_failure(&error);
+    }
+    exec::exit_now(1)
+}
+
+/// `wire` is where a failure is told: at first to the parent, after the gate to `start`.
+fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
+    let to_parent = wire
+        .as_ref()
+        .ok_or_else(|| Error::new(Code::Protocol, "there is no wire"))?;
+    let Received {
+        mut plan,
+        cgroups,
+        namespaces,
+        gate,
+        container_lock,
+    } = receive(to_parent)?;
+    exec::cloexec_from(3 + plan.preserved_fds as RawFd)
+        .context(|| "marking descriptors close-on-exec")?;
+    process::enter_cgroups(cgroups, &plan.process)?;
+    namespaces::enter(&plan.namespaces, namespaces, to_parent)?;
+    let program = set_up(&mut plan, to_parent)?;
+    to_parent.send(&FromInit::Ready, &[])?;
+    to_parent.await_continue()?;
+    if let Some(gate) = gate {
+        *wire = None;
+        drop(container_lock);
+        *wire = Some(gate.wait()?);
+    }
+    if let Some(state) = &plan.hooks.state {
+        hooks::run(&plan.hooks.start_container, &here(state, Status::Created))?;
+    }
+    process::restore_signals();
+    Err(program::execute(&program, &plan.process))
+}
+
+/// All steps between the namespaces and the program, in their order; returns the program's path.
+fn set_up(plan: &mut Plan, wire: &Wire) -> Result<CString> {
+    // From here on other processes of the container may see this one (a joined pid namespace):
+    // without CAP_SYS_PTRACE they can neither trace it nor look at what it holds open.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .context(|| "hiding the init stage")?;
+    process::join_keyring(plan.keyring.as_deref())?;
+    process::set_names(plan)?;
+    let procfs = if needs_procfs(plan) {
+        Some(Procfs::open()?)
+    } else {
+        None
+    };
+    if let Some(procfs) = &procfs {
+        procfs::write_sysctls(procfs, &plan.sysctls)?;
+    }
+    process::set_limits(&plan.process)?;
+    process::set_scheduling(&plan.process)?;
+    match &plan.rootfs {
+        Some(rootfs) => rootfs::set_up(rootfs, plan, wire)?,
+        None => rootfs::join(plan, wire)?,
+    }
+    if plan.process.wants_home {
+        plan.process.env.push(process::home(plan.process.user.uid)?);
+    }
+    if let Some(procfs) = &procfs {
+        process::set_labels(&plan.process, procfs)?;
+    }
+    credentials::give_stdio(&plan.process.user)?;
+    credentials::assume(&plan.process, plan.namespaces.setgroups)?;
+    let program = program::find(&plan.process)?;
+    if plan.namespaces.fork == Fork::BeforeProgram {
+        namespaces::branch_off_last(wire)?;
+    }
+    process::lead_session(plan.terminal.is_some())?;
+    Ok(program)
+}
+
+fn needs_procfs(plan: &Plan) -> bool {
+    let process = &plan.process;
+    !plan.sysctls.is_empty()
+        || process.apparmor_profile.is_some()
+        || process.selinux_label.is_some()
+}
+
+/// What the parent sent first.
+struct Received {
+    plan: Plan,
+    cgroups: Vec<OwnedFd>,
+    namespaces: Vec<OwnedFd>,
+    gate: Option<Gate>,
+    container_lock: Option<OwnedFd>,
+}
+
+fn receive(wire: &Wire) -> Result<Received> {
+    let (cgroups, namespaces, gate, descriptors) = match wire.receive::<FromParent>()? {
+        Some((
+            FromParent::Plan {
+                cgroups,
+                namespaces,
+                gate,
+            },
+            descriptors,
+        )) => (cgroups as usize, namespaces as usize, gate, descriptors),
+        Some(_) | None => return Err(wire::out_of_turn("something else, or nothing,", "Plan")),
+    };
+    let mut descriptors = descriptors.into_iter();
+    let file = descriptors.next().map(File::from);
+    let cgroups: Vec<OwnedFd> = descriptors.by_ref().take(cgroups).collect();
+    let namespaces: Vec<OwnedFd> = descriptors.by_ref().take(namespaces).collect();
+    let gate = match (gate, descriptors.next(), descriptors.next()) {
+        (true, Some(listener), Some(lock)) => Some(Gate { listener, lock }),
+        _ => None,
+    };
+    let container_lock = descriptors.next();
+    let mut bytes = Vec::new();
+    file.ok_or_else(|| Error::new(Code::Protocol, "the plan came without its file"))?
+        .read_to_end(&mut bytes)
+        .context(|| "reading the plan")?;
+    let plan = postcard::from_bytes(&bytes)
+        .map_err(|e| Error::new(Code::Protocol, format!("the plan: {e}")))?;
+    Ok(Received {
+        plan,
+        cgroups,
+        namespaces,
+        gate,
+        container_lock,
+    })
+}
+
+/// The state as a hook inside the container is told it: the pid is ours, in our namespace.
+fn here(state: &hooks::State, status: Status) -> hooks::State {
+    hooks::State {
+        status,
+        pid: rustix::process::getpid().as_raw_nonzero().get(),
+        ..state.clone()
+    }
+}

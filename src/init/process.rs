@@ -1,0 +1,198 @@
+//! What the process is besides its files and credentials: cgroups, limits, scheduling, labels,
+//! session.
+
+use super::procfs::Procfs;
+use super::root::Root;
+use crate::error::{Code, Context, Error, Result};
+use crate::plan::Plan;
+use crate::plan::process::Process;
+use crate::plan::rootfs::ContainerPath;
+use crate::sys::{keyring, schedule, signals};
+use rustix::fs::{FileType, OFlags};
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
+
+/// Moves this process into the cgroups whose `tasks` files these are, and sets what must be
+/// set on one side or the other of that.
+///
+/// A single thread that moves itself is spared the kernel's global lock (Linux 5.5).
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn enter_cgroups(files: Vec<OwnedFd>, process: &Process) -> Result<()> {
+    set_affinity(process.affinity.initial.as_deref(), "initial")?;
+    for file in files {
+        rustix::io::write(&file, b"0").context(|| "entering the container's cgroup")?;
+    }
+    set_affinity(process.affinity.last.as_deref(), "final")?;
+    if let Some(score) = process.oom_score_adj {
+        // Through the runtime's own /proc: no file of the container is in sight yet.
+        std::fs::write("/proc/self/oom_score_adj", score.to_string())
+            .context(|| format!("process.oomScoreAdj: setting {score}"))
+            .map_err(|error| error.hint("lowering it takes CAP_SYS_RESOURCE"))?;
+    }
+    Ok(())
+}
+
+fn set_affinity(cpus: Option<&[u64]>, which: &str) -> Result<()> {
+    match cpus {
+        Some(mask) => {
+            schedule::set_affinity(mask).context(|| format!("process.execCPUAffinity.{which}"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Joins the container's session keyring, and lets its processes search it.
+///
+/// # Errors
+/// Those of keyctl(2), but where the kernel has no keyrings.
+pub fn join_keyring(name: Option<&str>) -> Result<()> {
+    /// `KEY_USR_SEARCH` of the possessor, as in keyctl_setperm(3).
+    const POSSESSOR_SEARCH: u32 = 0x0008_0000;
+    let Some(name) = name else { return Ok(()) };
+    let doing = || "joining the session keyring";
+    let name =
+        CString::new(name).map_err(|_| Error::new(Code::InvalidConfig, "the id holds a NUL"))?;
+    let key = match keyring::join_session(&name) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => return Ok(()),
+        other => other
+            .context(doing)
+            .map_err(|e| e.hint("--no-new-keyring does without one"))?,
+    };
+    let mask = keyring::permissions(key).context(doing)?;
+    keyring::set_permissions(key, mask | POSSESSOR_SEARCH).context(doing)
+}
+
+/// Sets the host and domain name.
+///
+/// # Errors
+/// Those of sethostname(2).
+pub fn set_names(plan: &Plan) -> Result<()> {
+    if let Some(name) = &plan.hostname {
+        rustix::system::sethostname(name.as_bytes())
+            .context(|| format!("hostname: setting {name:?}"))?;
+    }
+    if let Some(name) = &plan.domainname {
+        rustix::system::setdomainname(name.as_bytes())
+            .context(|| format!("domainname: setting {name:?}"))?;
+    }
+    Ok(())
+}
+
+/// Sets the resource limits.
+///
+/// # Errors
+/// The limit that the kernel refuses, by name.
+pub fn set_limits(process: &Process) -> Result<()> {
+    for limit in &process.rlimits {
+        schedule::set_rlimit(limit.resource, limit.soft, limit.hard)
+            .context(|| {
+                format!(
+                    "process.rlimits: setting {} to {}/{}",
+                    limit.name, limit.soft, limit.hard
+                )
+            })
+            .map_err(|error| match error.errno() {
+                Some(libc::EPERM) => error.hint("raising a hard limit takes CAP_SYS_RESOURCE"),
+                _ => error,
+            })?;
+    }
+    Ok(())
+}
+
+/// Sets scheduling, I/O priority, memory policy and personality.
+///
+/// # Errors
+/// The one that the kernel refuses, by its place in config.json.
+pub fn set_scheduling(process: &Process) -> Result<()> {
+    if let Some(attr) = process.scheduler {
+        schedule::set_scheduler(attr).context(|| "process.scheduler")?;
+    }
+    if let Some(priority) = process.io_priority {
+        schedule::set_io_priority(priority).context(|| "process.ioPriority")?;
+    }
+    if let Some(policy) = &process.memory_policy {
+        schedule::set_memory_policy(policy.mode, &policy.nodes).context(|| "linux.memoryPolicy")?;
+    }
+    if let Some(persona) = process.personality {
+        schedule::set_personality(persona as libc::c_ulong).context(|| "linux.personality")?;
+    }
+    Ok(())
+}
+
+/// Sets the security labels for the execve to come.
+///
+/// # Errors
+/// Where the label is refused, or the security module is not there.
+pub fn set_labels(process: &Process, procfs: &Procfs) -> Result<()> {
+    if let Some(profile) = &process.apparmor_profile {
+        // The attribute has had a directory of its own since Linux 5.8.
+        let text = format!("exec {profile}");
+        procfs
+            .write("self/attr/apparmor/exec", text.as_bytes())
+            .or_else(|error| match error.errno() {
+                Some(libc::ENOENT) => procfs.write("self/attr/exec", text.as_bytes()),
+                _ => Err(error),
+            })
+            .context(|| format!("process.apparmorProfile: {profile}"))
+            .map_err(|error| error.hint("is AppArmor enabled, and the profile loaded?"))?;
+    }
+    if let Some(label) = &process.selinux_label {
+        procfs
+            .write("self/attr/exec", label.as_bytes())
+            .context(|| format!("process.selinuxLabel: {label}"))
+            .map_err(|error| error.hint("is SELinux enabled, and the label in its policy?"))?;
+    }
+    Ok(())
+}
+
+/// `HOME=` of the user in the container's /etc/passwd; "/" where it has none.
+///
+/// # Errors
+/// Where the container's root cannot be opened. A passwd that cannot be read is no passwd.
+pub fn home(uid: u32) -> Result<CString> {
+    let root = Root::own()?;
+    let home = home_in_passwd(&root, uid).unwrap_or_else(|| "/".into());
+    CString::new(format!("HOME={home}"))
+        .map_err(|_| Error::new(Code::InvalidConfig, "/etc/passwd: a NUL in a home"))
+}
+
+fn home_in_passwd(root: &Root, uid: u32) -> Option<String> {
+    // Not blocking on a fifo (CVE-2024-9676).
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = root.open(&ContainerPath::new("/etc/passwd"), flags).ok()?;
+    if super::root::file_type(&file).ok()? != FileType::RegularFile {
+        return None;
+    }
+    BufReader::new(File::from(file))
+        .split(b'\n')
+        .map_while(std::io::Result::ok)
+        .find_map(|line| {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            let fields: Vec<&str> = line.split(':').collect();
+            (fields.len() >= 7 && fields[2].parse() == Ok(uid) && !fields[5].is_empty())
+                .then(|| fields[5].to_owned())
+        })
+}
+
+/// Makes this process lead a session of its own, with stdin as its terminal where it has one.
+///
+/// # Errors
+/// Those of setsid(2) and of the ioctl.
+pub fn lead_session(terminal: bool) -> Result<()> {
+    rustix::process::setsid().context(|| "making a session")?;
+    if terminal {
+        rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())
+            .context(|| "taking control of the terminal")?;
+    }
+    Ok(())
+}
+
+/// Gives the program a clean slate: no signal blocked, none ignored.
+pub fn restore_signals() {
+    signals::reset_dispositions();
+    signals::set_mask(&signals::SignalSet::empty());
+}

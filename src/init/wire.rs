@@ -1,0 +1,314 @@
+//! The wire between the parent (the command) and the init stage.
+//!
+//! One SOCK_SEQPACKET pair, one enum per direction, descriptors by SCM_RIGHTS. Either side
+//! sees the other's death as the end of the stream. What happens, from left to right:
+//!
+//! ```text
+//! parent                                  init stage
+//!   Plan (+ plan, cgroup, namespace fds) ->
+//!                                        <- Unshared         only with a new user namespace
+//!   Continue (mappings written)          ->
+//!                                        <- Forked (+ pidfd) only where the plan forks
+//!                                        <- MountSource      for each source the parent opens
+//!   Descriptor (+ fd)                    ->
+//!                                        <- RuntimeHooks     only with hooks or network devices
+//!   Continue (they succeeded)            ->
+//!                                        <- Console (+ pty)  only with a terminal
+//!                                        <- Ready
+//!   Continue (state.json is written)     ->
+//!                                           create: waits for `start` (see `init::gate`)
+//!                                           exec: executes the program; the wire ends
+//! ```
+//!
+//! `Failed` may come instead of any message of the init stage, and ends it.
+
+use crate::error::{Code, Context, Error, Result};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The longest frame, in bytes: far above what any message needs, the plan travelling in a
+/// file of its own, and below what every kernel's default socket buffer takes.
+const MAX_FRAME: usize = 32 * 1024;
+
+/// The most descriptors in one frame: the kernel's own limit (`SCM_MAX_FD`).
+const MAX_DESCRIPTORS: usize = 253;
+
+/// What the parent says.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum FromParent {
+    /// The plan, and how many descriptors of each kind come with it, in this order: the file
+    /// that holds the plan, the cgroup files to write "0" to, the namespaces to join; then,
+    /// where there is a gate, its listener, its lock, and the container's own lock, which the
+    /// init stage keeps until it is known by state.json.
+    Plan {
+        /// Files of the cgroups to enter.
+        cgroups: u32,
+        /// Namespaces, or pidfds, to join.
+        namespaces: u32,
+        /// Whether there is a gate to wait at.
+        gate: bool,
+    },
+    /// What was asked for has been done.
+    Continue,
+    /// The descriptor that was asked for.
+    Descriptor,
+}
+
+/// What the init stage says.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum FromInit {
+    /// It is in a new user namespace, and needs its mappings.
+    Unshared,
+    /// The process that will be the container's, by number and pidfd.
+    Forked {
+        /// In the parent's pid namespace.
+        pid: i32,
+    },
+    /// It needs the source of `mounts[index]` of the plan.
+    MountSource {
+        /// Into the plan's list.
+        index: u32,
+    },
+    /// The namespaces and mounts are made: the hooks of the runtime's namespace are due.
+    RuntimeHooks,
+    /// The master side of the container's terminal.
+    Console,
+    /// All is set up, and what can be dropped is dropped.
+    Ready,
+    /// It cannot go on.
+    Failed(Error),
+}
+
+impl FromParent {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Plan { .. } => "Plan",
+            Self::Continue => "Continue",
+            Self::Descriptor => "Descriptor",
+        }
+    }
+}
+
+impl FromInit {
+    /// For errors about a message that came out of turn.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unshared => "Unshared",
+            Self::Forked { .. } => "Forked",
+            Self::MountSource { .. } => "MountSource",
+            Self::RuntimeHooks => "RuntimeHooks",
+            Self::Console => "Console",
+            Self::Ready => "Ready",
+            Self::Failed(_) => "Failed",
+        }
+    }
+}
+
+/// One end of the wire.
+#[derive(Debug)]
+pub struct Wire {
+    socket: OwnedFd,
+}
+
+impl AsFd for Wire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Wire {
+    /// A new wire's two ends, both close-on-exec.
+    ///
+    /// # Errors
+    /// Those of socketpair(2).
+    pub fn pair() -> Result<(Self, Self)> {
+        let (one, other) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .context(|| "making the wire to the init stage")?;
+        Ok((Self { socket: one }, Self { socket: other }))
+    }
+
+    /// The end that `socket` is.
+    pub fn from_socket(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+
+    /// Sends one message with descriptors.
+    ///
+    /// # Errors
+    /// `EPIPE` where the peer is gone.
+    pub fn send<M: Serialize>(&self, message: &M, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+        let frame = postcard::to_stdvec(message)
+            .map_err(|e| protocol(format!("encoding a message: {e}")))?;
+        if frame.len() > MAX_FRAME || descriptors.len() > MAX_DESCRIPTORS {
+            return Err(protocol(format!(
+                "a message of {} bytes and {} descriptors does not fit a frame",
+                frame.len(),
+                descriptors.len()
+            )));
+        }
+        let mut space =
+            vec![MaybeUninit::uninit(); SendAncillaryMessage::ScmRights(descriptors).size()];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(descriptors));
+        }
+        rustix::io::retry_on_intr(|| {
+            rustix::net::sendmsg(
+                &self.socket,
+                &[IoSlice::new(&frame)],
+                &mut control,
+                SendFlags::NOSIGNAL,
+            )
+        })
+        .context(|| "writing to the wire")?;
+        Ok(())
+    }
+
+    /// Sends a failure, cut to what a frame takes. A peer that is gone cannot be told.
+    pub fn send_failure(&self, error: &Error) {
+        let fits = error.clone().truncated(MAX_FRAME / 2);
+        if let Err(unsent) = self.send(&FromInit::Failed(fits), &[]) {
+            log::debug!("telling the parent that {error}: {unsent}");
+        }
+    }
+
+    /// The next message and its descriptors, close-on-exec; `None` at the end of the stream.
+    ///
+    /// # Errors
+    /// A frame that is too long, or is not a message.
+    pub fn receive<M: DeserializeOwned>(&self) -> Result<Option<(M, Vec<OwnedFd>)>> {
+        let mut frame = vec![0; MAX_FRAME];
+        let mut space =
+            vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = rustix::io::retry_on_intr(|| {
+            rustix::net::recvmsg(
+                &self.socket,
+                &mut [IoSliceMut::new(&mut frame)],
+                &mut control,
+                RecvFlags::CMSG_CLOEXEC,
+            )
+        });
+        let received = match received {
+            // The peer died with a message of ours unread: the end, all the same.
+            Err(rustix::io::Errno::CONNRESET) => return Ok(None),
+            other => other.context(|| "reading from the wire")?,
+        };
+        let descriptors = control
+            .drain()
+            .filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        if received
+            .flags
+            .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
+        {
+            return Err(protocol("a message on the wire was cut short".into())
+                .hint("is the limit on open files (ulimit -n) too low?"));
+        }
+        if received.bytes == 0 {
+            return Ok(None);
+        }
+        let message = postcard::from_bytes(&frame[..received.bytes]).map_err(|e| {
+            protocol(format!(
+                "a frame of {} bytes is no message: {e}",
+                received.bytes
+            ))
+        })?;
+        Ok(Some((message, descriptors)))
+    }
+
+    /// Waits for the parent's next message, which must be `Continue`.
+    ///
+    /// # Errors
+    /// Another message, or the parent's death.
+    pub fn await_continue(&self) -> Result<()> {
+        match self.receive::<FromParent>()? {
+            Some((FromParent::Continue, _)) => Ok(()),
+            Some((other, _)) => Err(out_of_turn(other.name(), "Continue")),
+            None => Err(protocol("the runtime went away".into())),
+        }
+    }
+
+    /// Waits for the one descriptor that was asked for.
+    ///
+    /// # Errors
+    /// Another message, or the parent's death.
+    pub fn await_descriptor(&self) -> Result<OwnedFd> {
+        match self.receive::<FromParent>()? {
+            Some((FromParent::Descriptor, fds)) => fds
+                .into_iter()
+                .next()
+                .ok_or_else(|| protocol("Descriptor came without one".into())),
+            Some((other, _)) => Err(out_of_turn(other.name(), "Descriptor")),
+            None => Err(protocol("the runtime went away".into())),
+        }
+    }
+}
+
+/// The error for a message that came where another was due.
+pub fn out_of_turn(came: &str, due: &str) -> Error {
+    protocol(format!("the message {came} came where {due} was due"))
+}
+
+fn protocol(message: String) -> Error {
+    Error::new(Code::Protocol, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_and_descriptors_arrive_as_sent() {
+        let (parent, init) = Wire::pair().unwrap();
+        let file = std::fs::File::open("/proc/self/stat").unwrap();
+        init.send(&FromInit::Forked { pid: 7 }, &[file.as_fd(), file.as_fd()])
+            .unwrap();
+        let (message, fds) = parent.receive::<FromInit>().unwrap().unwrap();
+        assert!(matches!(message, FromInit::Forked { pid: 7 }));
+        assert_eq!(fds.len(), 2);
+        drop(init);
+        assert!(parent.receive::<FromInit>().unwrap().is_none());
+    }
+
+    #[test]
+    fn an_unexpected_message_names_both() {
+        let (parent, init) = Wire::pair().unwrap();
+        parent.send(&FromParent::Descriptor, &[]).unwrap();
+        let error = init.await_continue().unwrap_err().to_string();
+        assert!(
+            error.contains("Descriptor") && error.contains("Continue"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_frame_that_is_no_message_is_refused() {
+        let (parent, init) = Wire::pair().unwrap();
+        rustix::net::send(&parent, &[0xff; 40], SendFlags::empty()).unwrap();
+        assert_eq!(init.await_continue().unwrap_err().code(), Code::Protocol);
+    }
+
+    #[test]
+    fn a_huge_failure_still_arrives() {
+        let (parent, init) = Wire::pair().unwrap();
+        init.send_failure(&Error::new(Code::Hook, "é".repeat(100_000)));
+        let (message, _) = parent.receive::<FromInit>().unwrap().unwrap();
+        assert!(matches!(message, FromInit::Failed(_)));
+    }
+}

@@ -1,0 +1,221 @@
+//! From config to plan: every decision that the init stage must not have to make.
+
+mod devices;
+mod hooks;
+mod mounts;
+mod namespaces;
+mod process;
+mod rootfs;
+
+pub use hooks::of_kind as hooks_of_kind;
+
+use super::{Hooks, Plan, Sysctl, Terminal};
+use crate::cgroups::Manager;
+use crate::config::{self, Config};
+use crate::error::{Code, Error, Result};
+use crate::hooks::{State, Status};
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// What `create` knows besides config.json.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The container's id.
+    pub id: &'a str,
+    /// Absolute.
+    pub bundle: &'a Path,
+    /// Its cgroups.
+    pub cgroups: &'a Manager,
+    /// `--no-pivot`.
+    pub no_pivot: bool,
+    /// Not `--no-new-keyring`.
+    pub new_keyring: bool,
+    /// `--preserve-fds`, with those of socket activation.
+    pub preserved_fds: u32,
+    /// Variables that the runtime adds to the process's environment.
+    pub more_env: &'a [(String, String)],
+    /// A host directory bound into the container besides the config's mounts.
+    pub notify_dir: Option<&'a Path>,
+}
+
+/// A plan and the descriptors it refers to.
+#[derive(Debug)]
+pub struct Built {
+    /// The plan.
+    pub plan: Plan,
+    /// For each of `plan.namespaces.join`.
+    pub namespaces: Vec<OwnedFd>,
+}
+
+/// The plan of a new container.
+///
+/// # Errors
+/// What the system cannot do for this config: a namespace path of the wrong kind, a missing
+/// rootfs, a part of the config that this build does not implement.
+pub fn create(config: &Config, request: &Request<'_>) -> Result<Built> {
+    refuse_unimplemented(config)?;
+    let (namespaces, descriptors) = namespaces::plan(&config.linux)?;
+    let process = config.require_process()?;
+    let mut env = process.env.clone();
+    env.extend(
+        request
+            .more_env
+            .iter()
+            .map(|(name, value)| format!("{name}={value}")),
+    );
+    let in_user_namespace = namespaces.makes(libc::CLONE_NEWUSER as u64)
+        || namespaces.joins(libc::CLONE_NEWUSER as u64);
+    let plan_process = process::plan(process, &config.linux, &env, in_user_namespace)?;
+    let plan = Plan {
+        rootfs: Some(rootfs::plan(config, request, &namespaces)?),
+        keyring: request.new_keyring.then(|| format!("_ses.{}", request.id)),
+        hostname: config.hostname.clone(),
+        domainname: config.domainname.clone(),
+        sysctls: sysctls(config),
+        terminal: terminal(process),
+        hooks: init_hooks(config, request, &plan_process.env)?,
+        process: plan_process,
+        preserved_fds: request.preserved_fds,
+        namespaces,
+    };
+    Ok(Built {
+        plan,
+        namespaces: descriptors,
+    })
+}
+
+/// What `exec` knows besides its process.
+#[derive(Debug)]
+pub struct ExecRequest {
+    /// The container's process, as a pidfd.
+    pub container: OwnedFd,
+    /// The container's id, for its session keyring.
+    pub keyring: Option<String>,
+    /// `CLONE_NEW*` bits of the namespaces that the container does not share with us.
+    pub namespaces: u64,
+    /// Whether its user namespace permits setgroups(2).
+    pub setgroups: bool,
+    /// `--preserve-fds`, with those of socket activation.
+    pub preserved_fds: u32,
+}
+
+/// The plan of one more process in a container.
+///
+/// # Errors
+/// As [`create`].
+pub fn exec(process: &config::Process, config: &Config, request: ExecRequest) -> Result<Built> {
+    let in_user_namespace = request.namespaces & libc::CLONE_NEWUSER as u64 != 0;
+    let mut planned = process::plan(process, &config.linux, &process.env, in_user_namespace)?;
+    planned.affinity = process::affinity(process);
+    let (namespaces, descriptors) =
+        namespaces::join_container(request.container, request.namespaces, request.setgroups);
+    let plan = Plan {
+        namespaces,
+        keyring: request.keyring,
+        hostname: None,
+        domainname: None,
+        rootfs: None,
+        sysctls: Vec::new(),
+        terminal: terminal(process),
+        hooks: Hooks::default(),
+        process: planned,
+        preserved_fds: request.preserved_fds,
+    };
+    Ok(Built {
+        plan,
+        namespaces: descriptors,
+    })
+}
+
+/// A part of the config that is not implemented must stop the container, never be ignored.
+fn refuse_unimplemented(config: &Config) -> Result<()> {
+    let refuse = |what: &str| {
+        Err(Error::new(
+            Code::Unsupported,
+            format!("{what}: this build of tare cannot do it"),
+        ))
+    };
+    if config.linux.seccomp.is_some() {
+        return refuse("linux.seccomp");
+    }
+    if config.linux.intel_rdt.is_some() {
+        return refuse("linux.intelRdt");
+    }
+    if let Some(index) = config.mounts.iter().position(config::Mount::is_id_mapped) {
+        return refuse(&format!("mounts[{index}]: an id-mapped mount"));
+    }
+    Ok(())
+}
+
+fn terminal(process: &config::Process) -> Option<Terminal> {
+    let size = process.console_size;
+    let characters = |n: u64| u16::try_from(n).unwrap_or(u16::MAX);
+    process.terminal.then(|| Terminal {
+        height: size.map_or(0, |size| characters(size.height)),
+        width: size.map_or(0, |size| characters(size.width)),
+    })
+}
+
+/// Keys as sysctl(8) takes them: whichever of "." and "/" comes first separates, and the other
+/// is part of a name ("net.ipv4.conf.eth0/1.forwarding").
+fn sysctls(config: &Config) -> Vec<Sysctl> {
+    let path = |key: &str| match key.find(['.', '/']) {
+        Some(at) if key[at..].starts_with('.') => key
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect(),
+        _ => key.to_owned(),
+    };
+    config
+        .linux
+        .sysctl
+        .iter()
+        .map(|(key, value)| Sysctl {
+            path: path(key),
+            value: value.clone(),
+        })
+        .collect()
+}
+
+fn init_hooks(config: &Config, request: &Request<'_>, process_env: &[CString]) -> Result<Hooks> {
+    let create_container = hooks::of_kind("createContainer", &config.hooks.create_container, None)?;
+    let start_container = hooks::of_kind(
+        "startContainer",
+        &config.hooks.start_container,
+        Some(process_env),
+    )?;
+    let wants_state = !create_container.is_empty() || !start_container.is_empty();
+    Ok(Hooks {
+        in_runtime: !config.hooks.prestart.is_empty()
+            || !config.hooks.create_runtime.is_empty()
+            || !config.linux.net_devices.is_empty(),
+        create_container,
+        start_container,
+        state: wants_state.then(|| State {
+            oci_version: config.oci_version.clone(),
+            id: request.id.to_owned(),
+            status: Status::Creating,
+            pid: 0,
+            bundle: request.bundle.to_string_lossy().into_owned(),
+            annotations: config.annotations.clone(),
+        }),
+    })
+}
+
+/// A string for the kernel.
+///
+/// # Errors
+/// Where it holds a NUL.
+fn kernel_string(text: &str, at: &str) -> Result<CString> {
+    CString::new(text)
+        .map_err(|_| Error::new(Code::InvalidConfig, format!("{at}: {text:?} holds a NUL")))
+}

@@ -1,0 +1,155 @@
+//! Mounts of the plan.
+
+use super::Request;
+use crate::config::{self, Config};
+use crate::error::{Code, Error, Result};
+use crate::plan::mounts::{Bind, FileSystem, FsOption, Mount, Options, Source, is_superblock_flag};
+use crate::plan::namespaces::Namespaces;
+use crate::plan::rootfs::ContainerPath;
+use std::path::Path;
+
+/// All mounts, in order.
+pub fn plan(config: &Config, request: &Request<'_>, namespaces: &Namespaces) -> Result<Vec<Mount>> {
+    let opened_by_parent = needs_parent(namespaces);
+    let mut mounts = Vec::with_capacity(config.mounts.len() + 1);
+    for (index, mount) in config.mounts.iter().enumerate() {
+        let at = format!("mounts[{index}]");
+        let namespaced = namespaces.makes(libc::CLONE_NEWCGROUP as u64);
+        let planned = if mount.is_bind() {
+            bind(mount, request.bundle, opened_by_parent)
+        } else {
+            other(
+                mount,
+                config.linux.mount_label.as_deref(),
+                request,
+                namespaced,
+            )
+        };
+        mounts.push(Mount {
+            at: at.clone(),
+            ..planned.map_err(|error| error.context(at))?
+        });
+    }
+    mounts.extend(request.notify_dir.map(|dir| notify(dir, opened_by_parent)));
+    Ok(mounts)
+}
+
+/// Whether bind sources are opened by the parent: root of a user namespace may not be able to
+/// reach them. A parent without privilege cannot do it either; then they are tried from inside.
+fn needs_parent(namespaces: &Namespaces) -> bool {
+    let user = libc::CLONE_NEWUSER as u64;
+    (namespaces.makes(user) || namespaces.joins(user)) && rustix::process::geteuid().is_root()
+}
+
+fn bind(mount: &config::Mount, bundle: &Path, opened_by_parent: bool) -> Result<Mount> {
+    let source = mount
+        .source
+        .as_deref()
+        .filter(|source| !source.is_empty())
+        .ok_or_else(|| {
+            Error::new(Code::InvalidConfig, "a bind mount without a source")
+                .hint("name a file or directory of the host")
+        })?;
+    let options = Options::parse(&mount.options);
+    if let Some(unknown) = options
+        .file_system
+        .iter()
+        .find(|option| !is_superblock_flag(option))
+    {
+        log::warn!(
+            "mounts: {}: option {:?} means nothing for a bind mount",
+            mount.destination.display(),
+            unknown.key
+        );
+    }
+    Ok(Mount {
+        source: Source::Bind {
+            path: bundle.join(source),
+            recursive: options.bind != Some(Bind::One),
+            opened_by_parent,
+        },
+        ..common(mount, &options)
+    })
+}
+
+fn other(
+    mount: &config::Mount,
+    label: Option<&str>,
+    request: &Request<'_>,
+    namespaced: bool,
+) -> Result<Mount> {
+    let options = Options::parse(&mount.options);
+    let kind = mount.kind.as_deref().unwrap_or_default();
+    if kind.is_empty() {
+        return Err(Error::new(
+            Code::InvalidConfig,
+            "neither a type nor the option \"bind\"",
+        )
+        .hint("say which file system to mount"));
+    }
+    let common = common(mount, &options);
+    if kind == "cgroup" {
+        let hierarchies = request.cgroups.mounts_for_container();
+        return Ok(Mount {
+            source: Source::Cgroups {
+                hierarchies,
+                namespaced,
+            },
+            ..common
+        });
+    }
+    let mut file_system = options.file_system;
+    if let Some(label) = label.filter(|_| takes_label(kind)) {
+        file_system.push(FsOption {
+            key: "context".into(),
+            value: Some(label.to_owned()),
+        });
+    }
+    let source = mount.source.clone().unwrap_or_else(|| kind.to_owned());
+    let fs = FileSystem {
+        kind: kind.to_owned(),
+        source,
+        options: file_system,
+        copy_up: options.copy_up,
+    };
+    Ok(Mount {
+        source: Source::FileSystem(fs),
+        ..common
+    })
+}
+
+/// A mount without its source, which the caller puts in.
+fn common(mount: &config::Mount, options: &Options) -> Mount {
+    Mount {
+        at: String::new(),
+        destination: ContainerPath::new(&mount.destination.to_string_lossy()),
+        source: Source::Cgroups {
+            hierarchies: Vec::new(),
+            namespaced: false,
+        },
+        attributes: options.attributes,
+        recursive: options.recursive,
+        propagation: options.propagation.clone(),
+    }
+}
+
+/// Kernel file systems have labels of their own, which the `context` option would refuse.
+fn takes_label(kind: &str) -> bool {
+    !matches!(kind, "proc" | "sysfs" | "mqueue" | "cgroup2")
+}
+
+/// The directory of the container's notify socket, as runc places it.
+fn notify(dir: &Path, opened_by_parent: bool) -> Mount {
+    Mount {
+        at: "NOTIFY_SOCKET".into(),
+        destination: ContainerPath::new("/run/notify"),
+        source: Source::Bind {
+            path: dir.to_owned(),
+            recursive: true,
+            opened_by_parent,
+        },
+        attributes: crate::plan::mounts::Attributes::default(),
+        recursive: crate::plan::mounts::Attributes::default(),
+        propagation: Vec::new(),
+    }
+}

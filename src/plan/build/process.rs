@@ -1,0 +1,266 @@
+//! The process of the plan.
+
+use super::kernel_string;
+use crate::config::linux::PersonalityDomain;
+use crate::config::memory_policy::{MemoryPolicyFlag, MemoryPolicyMode};
+use crate::config::process::{IoPriorityClass, RlimitKind, SchedulerFlag, SchedulerPolicy};
+use crate::config::{self, Linux};
+use crate::error::{Context, Result};
+use crate::plan::capabilities::{self, Capabilities};
+use crate::plan::process::{Affinity, MemoryPolicy, Process, Rlimit, User};
+use crate::sys::schedule::SchedAttr;
+use rustix::thread::CapabilitySet;
+use std::ffi::CString;
+
+/// The process with environment `env`, in a user namespace of the container's or in ours.
+pub fn plan(
+    process: &config::Process,
+    linux: &Linux,
+    env: &[String],
+    in_user_namespace: bool,
+) -> Result<Process> {
+    let (env, wants_home) = environment(env)?;
+    let args: Result<Vec<_>> = process
+        .args
+        .iter()
+        .map(|arg| kernel_string(arg, "process.args"))
+        .collect();
+    Ok(Process {
+        args: args?,
+        env,
+        wants_home,
+        cwd: kernel_string(&process.cwd.to_string_lossy(), "process.cwd")?,
+        user: User {
+            uid: process.user.uid,
+            gid: process.user.gid,
+            additional_gids: process.user.additional_gids.clone(),
+            umask: process.user.umask,
+        },
+        capabilities: capabilities(process.capabilities.as_ref(), in_user_namespace)?,
+        no_new_privileges: process.no_new_privileges,
+        rlimits: process.rlimits.iter().map(rlimit).collect(),
+        oom_score_adj: process.oom_score_adj,
+        scheduler: process.scheduler.as_ref().map(scheduler),
+        io_priority: process.io_priority.as_ref().map(io_priority),
+        memory_policy: linux.memory_policy.as_ref().map(memory_policy),
+        personality: linux
+            .personality
+            .as_ref()
+            .map(|personality| match personality.domain {
+                // include/uapi/linux/personality.h; libc lacks them.
+                PersonalityDomain::Linux => 0x0000,
+                PersonalityDomain::Linux32 => 0x0008,
+            }),
+        affinity: Affinity::default(),
+        apparmor_profile: process.apparmor_profile.clone(),
+        selinux_label: process.selinux_label.clone(),
+    })
+}
+
+/// Each variable once, the last of a name counting; and whether HOME is missing or empty.
+fn environment(list: &[String]) -> Result<(Vec<CString>, bool)> {
+    let name = |variable: &str| {
+        variable
+            .split_once('=')
+            .map_or(variable, |(name, _)| name)
+            .to_owned()
+    };
+    let mut seen = std::collections::HashSet::new();
+    let mut wants_home = true;
+    let mut env = Vec::with_capacity(list.len());
+    for variable in list.iter().rev() {
+        let name = name(variable);
+        if variable == "HOME=" || !seen.insert(name.clone()) {
+            continue;
+        }
+        wants_home &= name != "HOME";
+        env.push(kernel_string(variable, "process.env")?);
+    }
+    env.reverse();
+    Ok((env, wants_home))
+}
+
+fn capabilities(
+    config: Option<&config::process::Capabilities>,
+    in_user_namespace: bool,
+) -> Result<Capabilities> {
+    let Some(config) = config else {
+        return Ok(Capabilities::default());
+    };
+    let grantable = if in_user_namespace {
+        CapabilitySet::all().bits()
+    } else {
+        rustix::thread::capabilities(None)
+            .context(|| "reading our own capabilities")?
+            .permitted
+            .bits()
+    };
+    let mut ignored = Vec::new();
+    let mut set = |names: &[String], limit: u64| {
+        names
+            .iter()
+            .fold(0, |set, name| match capabilities::bit(name) {
+                Some(bit) if bit & limit != 0 => set | bit,
+                _ => {
+                    if !ignored.contains(name) {
+                        ignored.push(name.clone());
+                    }
+                    set
+                }
+            })
+    };
+    let bounding = set(&config.bounding, grantable);
+    let permitted = set(&config.permitted, grantable);
+    let inheritable = set(&config.inheritable, grantable);
+    let capabilities = Capabilities {
+        bounding,
+        permitted,
+        inheritable,
+        // The kernel keeps these two within the others (capabilities(7)).
+        effective: set(&config.effective, permitted),
+        ambient: set(&config.ambient, permitted & inheritable),
+    };
+    if !ignored.is_empty() {
+        log::warn!(
+            "process.capabilities: ignored, because they are unknown or cannot be granted: {}",
+            ignored.join(", ")
+        );
+    }
+    Ok(capabilities)
+}
+
+fn rlimit(limit: &config::process::Rlimit) -> Rlimit {
+    let (name, resource) = match limit.kind {
+        RlimitKind::As => ("RLIMIT_AS", libc::RLIMIT_AS),
+        RlimitKind::Core => ("RLIMIT_CORE", libc::RLIMIT_CORE),
+        RlimitKind::Cpu => ("RLIMIT_CPU", libc::RLIMIT_CPU),
+        RlimitKind::Data => ("RLIMIT_DATA", libc::RLIMIT_DATA),
+        RlimitKind::Fsize => ("RLIMIT_FSIZE", libc::RLIMIT_FSIZE),
+        RlimitKind::Locks => ("RLIMIT_LOCKS", libc::RLIMIT_LOCKS),
+        RlimitKind::Memlock => ("RLIMIT_MEMLOCK", libc::RLIMIT_MEMLOCK),
+        RlimitKind::Msgqueue => ("RLIMIT_MSGQUEUE", libc::RLIMIT_MSGQUEUE),
+        RlimitKind::Nice => ("RLIMIT_NICE", libc::RLIMIT_NICE),
+        RlimitKind::Nofile => ("RLIMIT_NOFILE", libc::RLIMIT_NOFILE),
+        RlimitKind::Nproc => ("RLIMIT_NPROC", libc::RLIMIT_NPROC),
+        RlimitKind::Rss => ("RLIMIT_RSS", libc::RLIMIT_RSS),
+        RlimitKind::Rtprio => ("RLIMIT_RTPRIO", libc::RLIMIT_RTPRIO),
+        RlimitKind::Rttime => ("RLIMIT_RTTIME", libc::RLIMIT_RTTIME),
+        RlimitKind::Sigpending => ("RLIMIT_SIGPENDING", libc::RLIMIT_SIGPENDING),
+        RlimitKind::Stack => ("RLIMIT_STACK", libc::RLIMIT_STACK),
+    };
+    Rlimit {
+        name: name.into(),
+        resource,
+        soft: limit.soft,
+        hard: limit.hard,
+    }
+}
+
+fn scheduler(scheduler: &config::process::Scheduler) -> SchedAttr {
+    let policy = match scheduler.policy {
+        SchedulerPolicy::Other => libc::SCHED_OTHER,
+        SchedulerPolicy::Fifo => libc::SCHED_FIFO,
+        SchedulerPolicy::RoundRobin => libc::SCHED_RR,
+        SchedulerPolicy::Batch => libc::SCHED_BATCH,
+        // Reserved in the kernel's headers, never implemented: it answers EINVAL.
+        SchedulerPolicy::Iso => 4,
+        SchedulerPolicy::Idle => libc::SCHED_IDLE,
+        SchedulerPolicy::Deadline => libc::SCHED_DEADLINE,
+    };
+    let flags = scheduler.flags.iter().fold(0, |flags, flag| {
+        flags
+            | match flag {
+                SchedulerFlag::ResetOnFork => libc::SCHED_FLAG_RESET_ON_FORK,
+                SchedulerFlag::Reclaim => libc::SCHED_FLAG_RECLAIM,
+                SchedulerFlag::DlOverrun => libc::SCHED_FLAG_DL_OVERRUN,
+                SchedulerFlag::KeepPolicy => libc::SCHED_FLAG_KEEP_POLICY,
+                SchedulerFlag::KeepParams => libc::SCHED_FLAG_KEEP_PARAMS,
+                SchedulerFlag::UtilClampMin => libc::SCHED_FLAG_UTIL_CLAMP_MIN,
+                SchedulerFlag::UtilClampMax => libc::SCHED_FLAG_UTIL_CLAMP_MAX,
+            }
+    });
+    SchedAttr {
+        policy: policy as u32,
+        flags: flags as u64,
+        nice: scheduler.nice,
+        priority: scheduler.priority as u32,
+        runtime: scheduler.runtime,
+        deadline: scheduler.deadline,
+        period: scheduler.period,
+        ..SchedAttr::default()
+    }
+}
+
+fn io_priority(priority: &config::process::IoPriority) -> i32 {
+    // ioprio_set(2): the class in the upper bits, the level below.
+    let class = match priority.class {
+        IoPriorityClass::RealTime => 1,
+        IoPriorityClass::BestEffort => 2,
+        IoPriorityClass::Idle => 3,
+    };
+    class << 13 | i32::from(priority.priority)
+}
+
+fn memory_policy(policy: &config::memory_policy::MemoryPolicy) -> MemoryPolicy {
+    // include/uapi/linux/mempolicy.h; libc lacks the newer ones.
+    let mode = match policy.mode {
+        MemoryPolicyMode::Default => 0,
+        MemoryPolicyMode::Preferred => 1,
+        MemoryPolicyMode::Bind => 2,
+        MemoryPolicyMode::Interleave => 3,
+        MemoryPolicyMode::Local => 4,
+        MemoryPolicyMode::PreferredMany => 5,
+        MemoryPolicyMode::WeightedInterleave => 6,
+    };
+    let flags = policy.flags.iter().fold(0, |flags, flag| {
+        flags
+            | match flag {
+                MemoryPolicyFlag::NumaBalancing => 1 << 13,
+                MemoryPolicyFlag::RelativeNodes => 1 << 14,
+                MemoryPolicyFlag::StaticNodes => 1 << 15,
+            }
+    });
+    MemoryPolicy {
+        mode: mode | flags,
+        nodes: policy
+            .nodes
+            .as_ref()
+            .map(|nodes| nodes.to_mask())
+            .unwrap_or_default(),
+    }
+}
+
+/// `process.execCPUAffinity`, which counts for exec alone.
+pub fn affinity(process: &config::Process) -> Affinity {
+    let Some(affinity) = &process.exec_cpu_affinity else {
+        return Affinity::default();
+    };
+    Affinity {
+        initial: affinity.initial.as_ref().map(|cpus| cpus.to_mask()),
+        last: affinity.r#final.as_ref().map(|cpus| cpus.to_mask()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(list: &[&str]) -> (Vec<String>, bool) {
+        let list: Vec<String> = list.iter().map(|&s| s.to_owned()).collect();
+        let (env, wants_home) = environment(&list).unwrap();
+        (
+            env.into_iter().map(|s| s.into_string().unwrap()).collect(),
+            wants_home,
+        )
+    }
+
+    #[test]
+    fn of_two_variables_with_one_name_the_last_counts() {
+        assert_eq!(
+            env(&["A=1", "B=2", "A=3"]),
+            (vec!["B=2".into(), "A=3".into()], true)
+        );
+        assert_eq!(env(&["HOME=/x"]), (vec!["HOME=/x".into()], false));
+        assert_eq!(env(&["HOME=", "A=1"]), (vec!["A=1".into()], true));
+    }
+}

@@ -1,0 +1,93 @@
+//! The root file system of the plan.
+
+use super::{Request, devices, mounts};
+use crate::config::Config;
+use crate::config::linux::Propagation as Configured;
+use crate::error::{Code, Error, Result};
+use crate::plan::namespaces::Namespaces;
+use crate::plan::rootfs::{ContainerPath, Propagation, PropagationKind, Rootfs, Switch};
+
+/// The rootfs of a new container.
+pub fn plan(config: &Config, request: &Request<'_>, namespaces: &Namespaces) -> Result<Rootfs> {
+    let mount = libc::CLONE_NEWNS as u64;
+    let user = libc::CLONE_NEWUSER as u64;
+    let own_mounts = namespaces.makes(mount) || namespaces.joins(mount);
+    let switch = match (own_mounts, request.no_pivot) {
+        (false, _) => Switch::Chroot,
+        (true, true) => Switch::Move,
+        (true, false) => Switch::Pivot,
+    };
+    let bind_devices = namespaces.makes(user) || namespaces.joins(user);
+    let paths = |list: &[std::path::PathBuf]| {
+        list.iter()
+            .map(|path| ContainerPath::new(&path.to_string_lossy()))
+            .collect()
+    };
+    if switch == Switch::Chroot {
+        refuse_mounts(config)?;
+    }
+    Ok(Rootfs {
+        path: root_path(config, request)?,
+        readonly: config.root.readonly,
+        propagation: config.linux.rootfs_propagation.map(propagation),
+        switch,
+        mounts: mounts::plan(config, request, namespaces)?,
+        devices: devices::plan(config, bind_devices),
+        masked_paths: paths(&config.linux.masked_paths),
+        readonly_paths: paths(&config.linux.readonly_paths),
+        mount_label: config.linux.mount_label.clone(),
+    })
+}
+
+/// Without a mount namespace, every mount would be the host's, and outlive the container.
+fn refuse_mounts(config: &Config) -> Result<()> {
+    let what = if !config.mounts.is_empty() {
+        "mounts"
+    } else if !config.linux.masked_paths.is_empty() {
+        "linux.maskedPaths"
+    } else if !config.linux.readonly_paths.is_empty() {
+        "linux.readonlyPaths"
+    } else if config.root.readonly {
+        "root.readonly"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(
+        Code::InvalidConfig,
+        format!("{what}: the container has no mount namespace of its own"),
+    )
+    .hint("add {\"type\": \"mount\"} to linux.namespaces"))
+}
+
+fn root_path(config: &Config, request: &Request<'_>) -> Result<std::path::PathBuf> {
+    let path = request.bundle.join(&config.root.path);
+    let failed = |error: std::io::Error| {
+        Error::system(
+            format!("root.path: opening the rootfs {}", path.display()),
+            error,
+        )
+        .with_code(Code::InvalidConfig)
+    };
+    let metadata = std::fs::metadata(&path).map_err(failed)?;
+    if !metadata.is_dir() {
+        return Err(Error::new(
+            Code::InvalidConfig,
+            format!("root.path: {} is not a directory", path.display()),
+        ));
+    }
+    path.canonicalize().map_err(failed)
+}
+
+fn propagation(configured: Configured) -> Propagation {
+    let (kind, recursive) = match configured {
+        Configured::Shared => (PropagationKind::Shared, false),
+        Configured::Slave => (PropagationKind::Slave, false),
+        Configured::Private => (PropagationKind::Private, false),
+        Configured::Unbindable => (PropagationKind::Unbindable, false),
+        Configured::Rshared => (PropagationKind::Shared, true),
+        Configured::Rslave => (PropagationKind::Slave, true),
+        Configured::Rprivate => (PropagationKind::Private, true),
+        Configured::Runbindable => (PropagationKind::Unbindable, true),
+    };
+    Propagation { kind, recursive }
+}

@@ -1,0 +1,165 @@
+//! The root file system of the plan.
+
+use super::mounts::Mount;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// How the container's view of files comes about.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Rootfs {
+    /// Absolute, in the runtime's mount namespace.
+    pub path: PathBuf,
+    /// `root.readonly`.
+    pub readonly: bool,
+    /// `linux.rootfsPropagation`, of the container's root mount.
+    pub propagation: Option<Propagation>,
+    /// How the process gets the rootfs as its root.
+    pub switch: Switch,
+    /// In order.
+    pub mounts: Vec<Mount>,
+    /// The devices to make, unless /dev is the host's.
+    pub devices: Option<Devices>,
+    /// `linux.maskedPaths`.
+    pub masked_paths: Vec<ContainerPath>,
+    /// `linux.readonlyPaths`.
+    pub readonly_paths: Vec<ContainerPath>,
+    /// `linux.mountLabel`: the context of masks.
+    pub mount_label: Option<String>,
+}
+
+/// How the process gets the rootfs as its root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Switch {
+    /// pivot_root(2), the old root unmounted.
+    Pivot,
+    /// `--no-pivot`: the rootfs moved over "/", for a root that cannot be pivoted (ramfs).
+    Move,
+    /// chroot(2), where the container has no mount namespace of its own.
+    Chroot,
+}
+
+/// Mount propagation, mount_namespaces(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Propagation {
+    /// Which.
+    pub kind: PropagationKind,
+    /// Whether for all mounts below as well.
+    pub recursive: bool,
+}
+
+/// The four types of propagation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PropagationKind {
+    /// Both ways.
+    Shared,
+    /// Inwards alone.
+    Slave,
+    /// None.
+    Private,
+    /// None, and it cannot be bind-mounted.
+    Unbindable,
+}
+
+impl PropagationKind {
+    /// The `MS_*` bit of mount_setattr(2).
+    pub fn bits(self) -> u64 {
+        match self {
+            Self::Shared => libc::MS_SHARED,
+            Self::Slave => libc::MS_SLAVE,
+            Self::Private => libc::MS_PRIVATE,
+            Self::Unbindable => libc::MS_UNBINDABLE,
+        }
+    }
+}
+
+/// A path inside the container: absolute, without `.`, `..` or doubled slashes as far as text
+/// can tell. Symbolic links in it are the rootfs's, and are followed inside it alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ContainerPath(String);
+
+impl ContainerPath {
+    /// The path `text` as seen from the container's "/", relative ones too (config.md,
+    /// "Mounts": a relative destination is taken from "/").
+    pub fn new(text: &str) -> Self {
+        let mut parts: Vec<&str> = Vec::new();
+        for part in text.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => drop(parts.pop()),
+                name => parts.push(name),
+            }
+        }
+        Self(format!("/{}", parts.join("/")))
+    }
+
+    /// With its leading slash.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Its names, outermost first; none for "/".
+    pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.split('/').filter(|name| !name.is_empty())
+    }
+
+    /// Whether it is `dir` or below it.
+    pub fn is_within(&self, dir: &str) -> bool {
+        self.0
+            .strip_prefix(dir)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+impl std::fmt::Display for ContainerPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The device nodes of /dev and of `linux.devices`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Devices {
+    /// In order.
+    pub nodes: Vec<Device>,
+    /// Whether they are the host's, bind-mounted: a user namespace cannot make any.
+    pub bind: bool,
+}
+
+/// One device node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Device {
+    /// Where it goes.
+    pub path: ContainerPath,
+    /// Its type and permissions, as in `st_mode`.
+    pub mode: u32,
+    /// Device number.
+    pub major: u32,
+    /// Device number.
+    pub minor: u32,
+    /// Owner, in the container's user namespace.
+    pub uid: u32,
+    /// Owner, in the container's user namespace.
+    pub gid: u32,
+    /// Where it came from, for errors: "linux.devices[1]".
+    pub at: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_path_never_leaves_the_root() {
+        for (text, clean) in [
+            ("", "/"),
+            ("/", "/"),
+            ("etc", "/etc"),
+            ("/../../x", "/x"),
+            ("/a/./b//c/", "/a/b/c"),
+        ] {
+            assert_eq!(ContainerPath::new(text).as_str(), clean);
+        }
+        assert!(ContainerPath::new("/dev/pts").is_within("/dev"));
+        assert!(!ContainerPath::new("/device").is_within("/dev"));
+    }
+}

@@ -1,0 +1,205 @@
+//! Running another program and waiting for it, with a deadline: hooks, newuidmap, ps.
+//!
+//! `std::process::Command` would leave the child our blocked signals, and cannot wait with a
+//! deadline; its pipes block where nobody reads. Here stdin and output are files in memory.
+
+use crate::error::{Code, Context, Error, Result};
+use crate::sys::clone::{Clone, Forked, fork};
+use crate::sys::{exec, signals};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::MemfdFlags;
+use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus};
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// A program to run.
+#[derive(Debug)]
+pub struct Command {
+    /// Absolute.
+    pub path: CString,
+    /// With its own name first.
+    pub args: Vec<CString>,
+    /// `NAME=VALUE`.
+    pub env: Vec<CString>,
+    /// What it reads from stdin.
+    pub input: Vec<u8>,
+    /// How long it may take; none for as long as it likes.
+    pub timeout: Option<Duration>,
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How it exited.
+    pub status: Status,
+    /// Its stdout and stderr, as they came.
+    pub output: String,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It called exit.
+    Exited(i32),
+    /// A signal ended it.
+    Signaled(i32),
+}
+
+impl Status {
+    /// As a shell reports it, and runc: 128 + the signal's number.
+    pub fn exit_code(self) -> i32 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Signaled(signal) => 128 + signal,
+        }
+    }
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exit status {code}"),
+            Self::Signaled(number) => write!(f, "killed by signal {number}"),
+        }
+    }
+}
+
+impl From<WaitIdStatus> for Status {
+    fn from(status: WaitIdStatus) -> Self {
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Self::Exited(code),
+            (None, Some(signal)) => Self::Signaled(signal),
+            (None, None) => Self::Signaled(0),
+        }
+    }
+}
+
+/// Runs `command` to its end.
+///
+/// # Errors
+/// Where it cannot be started, or is killed for its timeout ([`Code::Timeout`]). A program
+/// that fails is an [`Outcome`].
+pub fn run(command: &Command) -> Result<Outcome> {
+    let stdin = memory_file("stdin")?;
+    (&stdin)
+        .write_all(&command.input)
+        .and_then(|()| (&stdin).rewind())
+        .context(|| "preparing stdin")?;
+    let mut output = memory_file("output")?;
+    let pidfd = match fork(&Clone::default()).context(|| "making a process")? {
+        Forked::Child => become_program(command, &stdin, &output),
+        Forked::Parent { pidfd, .. } => pidfd,
+    };
+    if !ended_within(pidfd.as_fd(), command.timeout)? {
+        // It may have ended just now; then there is nothing to kill.
+        let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
+        wait(pidfd.as_fd())?;
+        let seconds = command.timeout.unwrap_or_default().as_secs_f64();
+        return Err(Error::new(
+            Code::Timeout,
+            format!("it took longer than its timeout of {seconds} s and was killed"),
+        ));
+    }
+    let status = wait(pidfd.as_fd())?;
+    let mut bytes = Vec::new();
+    output
+        .rewind()
+        .and_then(|()| output.read_to_end(&mut bytes))
+        .context(|| "reading its output")?;
+    Ok(Outcome {
+        status,
+        output: String::from_utf8_lossy(&bytes).trim_end().to_owned(),
+    })
+}
+
+fn memory_file(name: &str) -> Result<File> {
+    let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)
+        .context(|| "making a file in memory")?;
+    Ok(File::from(fd))
+}
+
+/// The child's part. What fails here shows as exit status 127 and a line of output.
+fn become_program(command: &Command, stdin: &File, output: &File) -> ! {
+    signals::reset_dispositions();
+    signals::set_mask(&signals::SignalSet::empty());
+    let ready = rustix::stdio::dup2_stdin(stdin)
+        .and_then(|()| rustix::stdio::dup2_stdout(output))
+        .and_then(|()| rustix::stdio::dup2_stderr(output))
+        .map_err(std::io::Error::from)
+        .and_then(|()| exec::cloexec_from(3));
+    let error = match ready {
+        Ok(()) => exec::execve(&command.path, &command.args, &command.env),
+        Err(error) => error,
+    };
+    // stderr is the output file, if it could be set; else there is nobody to tell.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{}: {error}",
+        command.path.to_string_lossy()
+    );
+    exec::exit_now(127)
+}
+
+/// Waits until the process ends, or the time is up; says whether it ended.
+///
+/// # Errors
+/// Those of poll(2).
+pub fn ended_within(pidfd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<bool> {
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = left.map(|left| Timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: left.subsec_nanos().into(),
+        });
+        match rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], left.as_ref()) {
+            Ok(0) => return Ok(false),
+            Ok(_) => return Ok(true),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Error::system("waiting for a process", error)),
+        }
+    }
+}
+
+/// Reaps a child that has ended, or waits until it does.
+///
+/// # Errors
+/// `ECHILD` where it is no child of ours.
+pub fn wait(pidfd: BorrowedFd<'_>) -> Result<Status> {
+    let status = rustix::io::retry_on_intr(|| {
+        rustix::process::waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED)
+    })
+    .context(|| "waiting for a process")?;
+    Ok(status.map_or(Status::Signaled(0), Status::from))
+}
+
+/// A process we started and that must not outlive our interest: killed and reaped when dropped.
+#[derive(Debug)]
+pub struct Child {
+    pidfd: Option<OwnedFd>,
+}
+
+impl Child {
+    /// Takes charge of a child of ours.
+    pub fn new(pidfd: OwnedFd) -> Self {
+        Self { pidfd: Some(pidfd) }
+    }
+
+    /// Lets it live on by itself.
+    pub fn release(mut self) -> Option<OwnedFd> {
+        self.pidfd.take()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if let Some(pidfd) = &self.pidfd {
+            // Both fail only where it is gone already.
+            let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+            let _ = wait(pidfd.as_fd());
+        }
+    }
+}

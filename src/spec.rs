@@ -1,0 +1,259 @@
+//! `tare spec`: a config.json to start from, the same as `runc spec` writes.
+
+use crate::config::linux::{IdMapping, Linux, Namespace, NamespaceKind};
+use crate::config::process::{Capabilities, Process, Rlimit, RlimitKind, User};
+use crate::config::resources::{DeviceAccess, DeviceRule, Resources};
+use crate::config::{Config, Hooks, Mount, Root};
+use crate::error::{Code, Context, Error, Result};
+use rustix::process::{getegid, geteuid};
+use serde::Serialize;
+use serde_json::ser::PrettyFormatter;
+use std::collections::BTreeMap;
+use std::fs::{File, remove_file};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// The version of the runtime-spec that configs are written for.
+const SPEC_VERSION: &str = "1.3.0";
+
+const CONFIG: &str = "config.json";
+
+/// Writes the default config.json into a bundle that has none.
+pub fn run(bundle: &Path, rootless: bool) -> Result<()> {
+    let path = bundle.join(CONFIG);
+    let doing = || format!("writing {}", path.display());
+    let text = to_json(&default_config(rootless)).context(doing)?;
+    let mut file = File::create_new(&path).map_err(|cause| match cause.kind() {
+        ErrorKind::AlreadyExists => {
+            let message = format!("File {CONFIG} exists. Remove it first");
+            Error::new(Code::Exists, message)
+        }
+        _ => Error::system(format!("creating {}", path.display()), cause),
+    })?;
+    file.write_all(&text).context(doing).inspect_err(|_| {
+        // Half a config would only stand in the way of the next attempt.
+        let _ = remove_file(&path);
+    })
+}
+
+/// runc's default config. Since runc 1.2 its capabilities have no ambient set, and none of
+/// any version has been inheritable since CVE-2022-29162.
+pub fn default_config(rootless: bool) -> Config {
+    let mut config = Config {
+        oci_version: SPEC_VERSION.to_owned(),
+        process: Some(default_process()),
+        root: Root {
+            path: "rootfs".into(),
+            readonly: true,
+        },
+        hostname: Some("runc".to_owned()),
+        domainname: None,
+        mounts: default_mounts(),
+        hooks: Hooks::default(),
+        annotations: BTreeMap::new(),
+        linux: default_linux(),
+        solaris: None,
+        windows: None,
+        vm: None,
+        zos: None,
+        freebsd: None,
+    };
+    if rootless {
+        make_rootless(&mut config);
+    }
+    config
+}
+
+fn default_process() -> Process {
+    let capabilities = strings(&["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
+    Process {
+        terminal: true,
+        console_size: None,
+        user: User::default(),
+        args: strings(&["sh"]),
+        command_line: None,
+        env: strings(&[
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "TERM=xterm",
+        ]),
+        cwd: "/".into(),
+        capabilities: Some(Capabilities {
+            bounding: capabilities.clone(),
+            effective: capabilities.clone(),
+            permitted: capabilities,
+            ..Capabilities::default()
+        }),
+        rlimits: vec![Rlimit {
+            kind: RlimitKind::Nofile,
+            hard: 1024,
+            soft: 1024,
+        }],
+        no_new_privileges: true,
+        apparmor_profile: None,
+        oom_score_adj: None,
+        scheduler: None,
+        selinux_label: None,
+        io_priority: None,
+        exec_cpu_affinity: None,
+    }
+}
+
+fn default_mounts() -> Vec<Mount> {
+    let pts = [
+        "nosuid",
+        "noexec",
+        "newinstance",
+        "ptmxmode=0666",
+        "mode=0620",
+        "gid=5",
+    ];
+    vec![
+        mount("/proc", "proc", "proc", &[]),
+        mount(
+            "/dev",
+            "tmpfs",
+            "tmpfs",
+            &["nosuid", "strictatime", "mode=755", "size=65536k"],
+        ),
+        mount("/dev/pts", "devpts", "devpts", &pts),
+        mount(
+            "/dev/shm",
+            "tmpfs",
+            "shm",
+            &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
+        ),
+        mount(
+            "/dev/mqueue",
+            "mqueue",
+            "mqueue",
+            &["nosuid", "noexec", "nodev"],
+        ),
+        mount(
+            "/sys",
+            "sysfs",
+            "sysfs",
+            &["nosuid", "noexec", "nodev", "ro"],
+        ),
+        mount(
+            "/sys/fs/cgroup",
+            "cgroup",
+            "cgroup",
+            &["nosuid", "noexec", "nodev", "relatime", "ro"],
+        ),
+    ]
+}
+
+fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
+    Mount {
+        destination: destination.into(),
+        kind: Some(kind.to_owned()),
+        source: Some(source.to_owned()),
+        options: strings(options),
+        uid_mappings: Vec::new(),
+        gid_mappings: Vec::new(),
+    }
+}
+
+fn default_linux() -> Linux {
+    use NamespaceKind::{Cgroup, Ipc, Mount, Network, Pid, Uts};
+    let deny_all_devices = DeviceRule {
+        allow: false,
+        kind: None,
+        major: None,
+        minor: None,
+        access: Some(DeviceAccess::ALL),
+    };
+    let mut namespaces = [Pid, Network, Ipc, Uts, Mount].map(made).to_vec();
+    if is_cgroup_v2() {
+        namespaces.push(made(Cgroup));
+    }
+    Linux {
+        resources: Some(Resources {
+            devices: vec![deny_all_devices],
+            ..Resources::default()
+        }),
+        namespaces,
+        masked_paths: paths(&[
+            "/proc/acpi",
+            "/proc/asound",
+            "/proc/kcore",
+            "/proc/keys",
+            "/proc/latency_stats",
+            "/proc/timer_list",
+            "/proc/timer_stats",
+            "/proc/sched_debug",
+            "/sys/firmware",
+            "/proc/scsi",
+        ]),
+        readonly_paths: paths(&[
+            "/proc/bus",
+            "/proc/fs",
+            "/proc/irq",
+            "/proc/sys",
+            "/proc/sysrq-trigger",
+        ]),
+        ..Linux::default()
+    }
+}
+
+/// What a user without privileges needs otherwise: a user namespace with their own ids
+/// alone, the host's network, and nothing of cgroups.
+fn make_rootless(config: &mut Config) {
+    let linux = &mut config.linux;
+    linux
+        .namespaces
+        .retain(|namespace| namespace.kind != NamespaceKind::Network);
+    linux.namespaces.push(made(NamespaceKind::User));
+    linux.uid_mappings = vec![root_is(geteuid().as_raw())];
+    linux.gid_mappings = vec![root_is(getegid().as_raw())];
+    linux.resources = None;
+    for entry in &mut config.mounts {
+        // A new sysfs takes a network namespace of one's own.
+        if entry.destination == Path::new("/sys") {
+            *entry = mount(
+                "/sys",
+                "none",
+                "/sys",
+                &["rbind", "nosuid", "noexec", "nodev", "ro"],
+            );
+        }
+        let is_owner = |option: &str| option.starts_with("uid=") || option.starts_with("gid=");
+        entry.options.retain(|option| !is_owner(option));
+    }
+}
+
+fn made(kind: NamespaceKind) -> Namespace {
+    Namespace { kind, path: None }
+}
+
+fn root_is(host_id: u32) -> IdMapping {
+    IdMapping {
+        container_id: 0,
+        host_id,
+        size: 1,
+    }
+}
+
+/// As runc tells: whether the hierarchies' place is one of v2.
+fn is_cgroup_v2() -> bool {
+    const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+    rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|stat| stat.f_type as u64 == CGROUP2_SUPER_MAGIC)
+}
+
+/// As runc lays it out, to the byte: tabs, and no newline at the end.
+fn to_json(config: &Config) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let format = PrettyFormatter::with_indent(b"\t");
+    config.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut text, format,
+    ))?;
+    Ok(text)
+}
+
+fn strings(list: &[&str]) -> Vec<String> {
+    list.iter().map(|&text| text.to_owned()).collect()
+}
+
+fn paths(list: &[&str]) -> Vec<PathBuf> {
+    list.iter().map(PathBuf::from).collect()
+}

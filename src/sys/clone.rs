@@ -1,0 +1,70 @@
+//! clone3(2): the one way tare makes a process of its own.
+
+use super::check;
+use rustix::process::Pid;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Wider than libc's own constant, which is too narrow for it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// How the new process differs from this one.
+#[derive(Debug, Default)]
+pub struct Clone<'fd> {
+    /// The namespaces to make for it: `CLONE_NEW*` bits.
+    pub namespaces: u64,
+    /// The cgroup (v2) it is born in (Linux 5.7).
+    pub into_cgroup: Option<BorrowedFd<'fd>>,
+    /// It becomes our sibling, a child of our parent.
+    pub sibling: bool,
+}
+
+/// Which of the two processes we are after a [`fork`].
+#[derive(Debug)]
+pub enum Forked {
+    /// The new one.
+    Child,
+    /// The old one, which knows the new one by number and by descriptor.
+    Parent {
+        /// In the pid namespace of the caller.
+        pid: Pid,
+        /// Close-on-exec, as the kernel makes it.
+        pidfd: OwnedFd,
+    },
+}
+
+/// Copies this process as `clone` says. Both return.
+///
+/// tare has one thread everywhere, so the copy may allocate, lock and unwind like any process.
+///
+/// # Errors
+/// Those of clone3(2). `ENOSYS` before Linux 5.3, or under a seccomp profile that hides clone3.
+pub fn fork(clone: &Clone<'_>) -> io::Result<Forked> {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: an all-zero clone_args is the valid "nothing special" request.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = clone.namespaces | libc::CLONE_PIDFD as u64;
+    args.pidfd = (&raw mut pidfd) as u64;
+    if clone.sibling {
+        // With CLONE_PARENT the exit signal is that of our own creation; it must be 0 here.
+        args.flags |= libc::CLONE_PARENT as u64;
+    } else {
+        args.exit_signal = libc::SIGCHLD as u64;
+    }
+    if let Some(cgroup) = clone.into_cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: without CLONE_VM the child has its own copy of this memory and this stack, so
+    // both returns are sound; `args` and `pidfd` outlive the call.
+    let pid =
+        check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) })?;
+    match i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        None => Ok(Forked::Child),
+        Some(pid) => Ok(Forked::Parent {
+            pid,
+            // SAFETY: the kernel stored a new descriptor there, which nobody else owns.
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        }),
+    }
+}

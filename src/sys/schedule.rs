@@ -1,0 +1,110 @@
+//! Scheduling, I/O priority, memory policy and personality of this process.
+
+use super::check;
+use std::io;
+
+/// `struct sched_attr` of sched_setattr(2), version 1 of the kernel's ABI.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct SchedAttr {
+    /// Its own size, in bytes.
+    pub size: u32,
+    /// `SCHED_*`.
+    pub policy: u32,
+    /// `SCHED_FLAG_*`.
+    pub flags: u64,
+    /// For the normal policies.
+    pub nice: i32,
+    /// For the real-time policies.
+    pub priority: u32,
+    /// For `SCHED_DEADLINE`, nanoseconds.
+    pub runtime: u64,
+    /// For `SCHED_DEADLINE`, nanoseconds.
+    pub deadline: u64,
+    /// For `SCHED_DEADLINE`, nanoseconds.
+    pub period: u64,
+}
+
+/// Sets this process's scheduling.
+///
+/// # Errors
+/// Those of sched_setattr(2).
+pub fn set_scheduler(mut attr: SchedAttr) -> io::Result<()> {
+    attr.size = size_of::<SchedAttr>() as u32;
+    // SAFETY: `attr` is a C struct with its size in its first field, and outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) }).map(drop)
+}
+
+/// Sets the CPUs that this process may run on: bit n of the words is CPU n.
+///
+/// # Errors
+/// `EINVAL` where none of them is to be had.
+pub fn set_affinity(mask: &[u64]) -> io::Result<()> {
+    // SAFETY: the mask outlives the call, which gets its size in bytes. The kernel's words are
+    // `unsigned long`s in native order, which on 64-bit machines are these.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_sched_setaffinity,
+            0,
+            size_of_val(mask),
+            mask.as_ptr(),
+        )
+    })
+    .map(drop)
+}
+
+/// Sets this process's I/O priority to `class << 13 | level`.
+///
+/// # Errors
+/// Those of ioprio_set(2).
+pub fn set_io_priority(value: i32) -> io::Result<()> {
+    const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, value) }).map(drop)
+}
+
+/// Sets this process's NUMA policy: `mode` with its flags, and the bits of its nodes.
+///
+/// # Errors
+/// Those of set_mempolicy(2).
+pub fn set_memory_policy(mode: i32, nodes: &[u64]) -> io::Result<()> {
+    // The kernel reads one bit less than it is told (man set_mempolicy, "maxnode").
+    let bits = if nodes.is_empty() {
+        0
+    } else {
+        nodes.len() * 64 + 1
+    };
+    // SAFETY: the mask holds at least `bits - 1` bits and outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, nodes.as_ptr(), bits) }).map(drop)
+}
+
+/// Sets this process's execution domain.
+///
+/// # Errors
+/// Those of personality(2).
+pub fn set_personality(persona: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::personality(persona) }.into()).map(drop)
+}
+
+/// Sets a resource limit of this process by number; `u64::MAX` is unlimited.
+///
+/// # Errors
+/// Those of prlimit(2).
+pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit64 {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
+    // SAFETY: the new limit outlives the call; the old one is not asked for.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            0,
+            resource,
+            &raw const limit,
+            std::ptr::null_mut::<libc::rlimit64>(),
+        )
+    })
+    .map(drop)
+}
