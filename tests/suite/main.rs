@@ -1,7 +1,7 @@
 //! The integration tests: they drive the binary as a user does, on a real kernel.
 //!
 //! `TARE_TEST_RUNTIME=/usr/sbin/runc` runs them against another runtime, to see where
-//! the two differ. A test that cannot run on this machine says why and counts as ignored.
+//! the two differ. Never give it crun: it takes a hostile id for a path and deletes that. A test that cannot run on this machine says why and counts as ignored.
 
 // A test says what it expects by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
