@@ -1,3 +1,358 @@
-use crate::harness::tests;
+//! cgroups on v1 hierarchies: where a container is, what it may use, and that nothing of
+//! it stays.
 
-tests![];
+use crate::harness::{Container, Sandbox, skip, tests, wait_for};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
+
+tests![
+    container_is_in_every_hierarchy,
+    nested_path,
+    relative_path,
+    default_path,
+    path_cannot_climb,
+    gone_after_delete,
+    gone_after_run,
+    gone_with_sub_cgroups,
+    pause_freezes,
+    pause_twice,
+    pause_of_stopped,
+    kill_of_paused,
+    frozen_cgroup_is_refused,
+    non_empty_cgroup_is_refused,
+    empty_cgroup_is_taken,
+    memory_limits,
+    memory_limit_is_enforced,
+    pids_limit,
+    pids_limit_unlimited,
+    cpu_limits,
+    cpuset,
+    docker_zeroes_mean_unset,
+    limit_that_the_kernel_refuses,
+    half_a_megabyte_suffices,
+    processes_of_exec_are_limited,
+    exec_after_the_cgroup_moved,
+];
+
+/// The container's directory in one hierarchy; skips where that is not mounted.
+fn dir(c: &Container, controller: &str) -> PathBuf {
+    let root = PathBuf::from("/sys/fs/cgroup").join(controller);
+    if !root.join("tasks").exists() {
+        skip(&format!("no {controller} controller on v1"));
+    }
+    root.join(&c.id)
+}
+
+fn value(c: &Container, controller: &str, file: &str) -> String {
+    let path = dir(c, controller).join(file);
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    text.trim().into()
+}
+
+fn with_resources(t: &Sandbox, resources: Value) -> Container<'_> {
+    let mut c = t.container();
+    c.set("/linux/resources", resources);
+    c.run_sleeping();
+    c
+}
+
+/// Controller list and path of each line of /proc/PID/cgroup, without v2's.
+fn placed(c: &Container) -> Vec<(String, String)> {
+    let text = fs::read_to_string(c.proc("cgroup")).unwrap();
+    text.lines()
+        .filter_map(|line| {
+            let mut parts = line.splitn(3, ':').skip(1);
+            let pair = (parts.next()?.to_owned(), parts.next()?.to_owned());
+            (!pair.0.is_empty()).then_some(pair)
+        })
+        .collect()
+}
+
+fn container_is_in_every_hierarchy(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    let found = placed(&c);
+    if found.is_empty() {
+        skip("no v1 hierarchies");
+    }
+    for (controllers, path) in found {
+        assert_eq!(path, format!("/{}", c.id), "{controllers}");
+    }
+}
+
+fn nested_path(t: &Sandbox) {
+    let mut c = t.container();
+    let path = format!("/{}/deep/er", c.id);
+    c.set("/linux/cgroupsPath", json!(path));
+    c.run_sleeping();
+    for (controllers, found) in placed(&c) {
+        assert_eq!(found, path, "{controllers}");
+    }
+    c.delete_force().ok();
+    // The parents may be other containers' as well, and stay; nothing of ours is in them.
+    for entry in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+        assert!(!entry.path().join(&path[1..]).exists(), "{entry:?}");
+        let _ = fs::remove_dir(entry.path().join(&c.id).join("deep"));
+        let _ = fs::remove_dir(entry.path().join(&c.id));
+    }
+}
+
+/// Below the cgroup of whoever calls the runtime.
+fn relative_path(t: &Sandbox) {
+    let mut c = t.container();
+    let path = c.id.clone();
+    c.set("/linux/cgroupsPath", json!(path));
+    c.run_sleeping();
+    for (controllers, found) in placed(&c) {
+        assert!(
+            found.ends_with(&format!("/{path}")),
+            "{controllers}: {found}"
+        );
+    }
+    c.delete_force().ok();
+    t.assert_nothing_left();
+}
+
+fn default_path(t: &Sandbox) {
+    let mut c = t.container();
+    c.unset("/linux/cgroupsPath");
+    c.run_sleeping();
+    for (controllers, found) in placed(&c) {
+        assert!(
+            found.ends_with(&format!("/{}", c.id)),
+            "{controllers}: {found}"
+        );
+    }
+    c.delete_force().ok();
+    t.assert_nothing_left();
+}
+
+fn path_cannot_climb(t: &Sandbox) {
+    let mut c = t.container();
+    c.set("/linux/cgroupsPath", json!(format!("/../../{}", c.id)));
+    c.args(["sleep", "1000"]);
+    let out = c.run_with(&["--detach"]).run();
+    if out.status == 0 {
+        for (controllers, found) in placed(&c) {
+            assert_eq!(found, format!("/{}", c.id), "{controllers}");
+        }
+    }
+    c.delete_force().ok();
+    t.assert_nothing_left();
+}
+
+fn gone_after_delete(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    let pids = dir(&c, "pids");
+    assert!(pids.exists());
+    c.delete_force().ok();
+    assert!(!pids.exists());
+    t.assert_nothing_left();
+}
+
+fn gone_after_run(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["true"]).run().ok();
+    t.assert_nothing_left();
+}
+
+fn gone_with_sub_cgroups(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    let _ = dir(&c, "pids");
+    for controller in ["pids", "memory", "systemd"] {
+        let dir = PathBuf::from("/sys/fs/cgroup").join(controller).join(&c.id);
+        if dir.exists() {
+            fs::create_dir_all(dir.join("sub/sub")).unwrap();
+        }
+    }
+    c.delete_force().ok();
+    t.assert_nothing_left();
+}
+
+fn pause_freezes(t: &Sandbox) {
+    let mut c = t.container();
+    c.script("while :; do echo tick; sleep 0.02; done");
+    let run = c.run_with(&["--detach"]).run().ok();
+    wait_for("a tick", || run.later().contains("tick"));
+    c.verb(&["pause"]).run().ok();
+    assert_eq!(value(&c, "freezer", "freezer.state"), "FROZEN");
+    let before = run.later();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(run.later(), before);
+    c.verb(&["resume"]).run().ok();
+    wait_for("a tick", || run.later().len() > before.len());
+}
+
+fn pause_twice(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    c.verb(&["pause"]).run().ok();
+    c.verb(&["pause"]).run().fails();
+    assert_eq!(c.status(), "paused");
+}
+
+fn pause_of_stopped(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["true"]);
+    c.create().ok();
+    c.start().ok();
+    c.wait_for_status("stopped");
+    c.verb(&["pause"]).run().fails().says("not running");
+    c.verb(&["resume"]).run().fails().says("not paused");
+}
+
+fn kill_of_paused(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    c.verb(&["pause"]).run().ok();
+    c.kill("KILL").ok();
+    c.verb(&["resume"]).run();
+    c.wait_for_status("stopped");
+    c.delete().ok();
+    t.assert_nothing_left();
+}
+
+fn frozen_cgroup_is_refused(t: &Sandbox) {
+    let mut c = t.container();
+    let freezer = dir(&c, "freezer");
+    fs::create_dir(&freezer).unwrap();
+    fs::write(freezer.join("freezer.state"), "FROZEN").unwrap();
+    c.args(["true"]);
+    let out = c.run();
+    let _ = fs::write(freezer.join("freezer.state"), "THAWED");
+    let _ = fs::remove_dir(&freezer);
+    out.fails().mentions("frozen");
+    t.assert_nothing_left();
+}
+
+fn non_empty_cgroup_is_refused(t: &Sandbox) {
+    let mut first = t.container();
+    first.run_sleeping();
+    let _ = dir(&first, "pids");
+    let mut c = t.container();
+    let path = format!("/{}", first.id);
+    c.set("/linux/cgroupsPath", json!(path)).args(["true"]);
+    c.create().fails().mentions("cgroup");
+    assert_eq!(
+        first.status(),
+        "running",
+        "it must not suffer from the failure"
+    );
+    assert!(dir(&first, "pids").exists());
+    first.delete_force().ok();
+    t.assert_nothing_left();
+}
+
+fn empty_cgroup_is_taken(t: &Sandbox) {
+    let mut c = t.container();
+    fs::create_dir(dir(&c, "pids")).unwrap();
+    c.args(["true"]).run().ok();
+    t.assert_nothing_left();
+}
+
+fn memory_limits(t: &Sandbox) {
+    let mib = 1 << 20;
+    let c = with_resources(
+        t,
+        json!({"memory": {"limit": 64 * mib, "reservation": 32 * mib, "swappiness": 42}}),
+    );
+    assert_eq!(
+        value(&c, "memory", "memory.limit_in_bytes"),
+        (64 * mib).to_string()
+    );
+    assert_eq!(
+        value(&c, "memory", "memory.soft_limit_in_bytes"),
+        (32 * mib).to_string()
+    );
+    assert_eq!(value(&c, "memory", "memory.swappiness"), "42");
+}
+
+fn memory_limit_is_enforced(t: &Sandbox) {
+    let mut c = t.container();
+    let _ = dir(&c, "memory");
+    c.set("/linux/resources/memory", json!({"limit": 8 << 20}));
+    c.mount("/tmp", "tmpfs", "tmpfs", &[]);
+    // The shell is killed, or what it runs.
+    c.script("head -c 64m /dev/zero >/tmp/file").run().fails();
+    t.assert_nothing_left();
+}
+
+fn pids_limit(t: &Sandbox) {
+    let mut c = with_resources(t, json!({"pids": {"limit": 20}}));
+    assert_eq!(value(&c, "pids", "pids.max"), "20");
+    c.delete_force().ok();
+    c.script("for i in $(busybox seq 50); do sleep 1000 & done; wait");
+    c.run().fails().says("can't fork");
+}
+
+fn pids_limit_unlimited(t: &Sandbox) {
+    let c = with_resources(t, json!({"pids": {"limit": -1}}));
+    assert_eq!(value(&c, "pids", "pids.max"), "max");
+    let c = with_resources(t, json!({"pids": {}}));
+    assert_eq!(value(&c, "pids", "pids.max"), "max");
+}
+
+fn cpu_limits(t: &Sandbox) {
+    let c = with_resources(
+        t,
+        json!({"cpu": {"shares": 512, "quota": 50000, "period": 100000}}),
+    );
+    assert_eq!(value(&c, "cpu", "cpu.shares"), "512");
+    assert_eq!(value(&c, "cpu", "cpu.cfs_quota_us"), "50000");
+    assert_eq!(value(&c, "cpu", "cpu.cfs_period_us"), "100000");
+}
+
+fn cpuset(t: &Sandbox) {
+    let c = with_resources(t, json!({"cpu": {"cpus": "0", "mems": "0"}}));
+    assert_eq!(value(&c, "cpuset", "cpuset.cpus"), "0");
+    c.exec(&["grep", "Cpus_allowed_list", "/proc/self/status"])
+        .ok()
+        .prints("Cpus_allowed_list:\t0");
+}
+
+fn docker_zeroes_mean_unset(t: &Sandbox) {
+    let c = with_resources(
+        t,
+        json!({"cpu": {"shares": 0, "quota": 0, "period": 0}, "blockIO": {"weight": 0},
+               "memory": {"disableOOMKiller": false}, "pids": {}}),
+    );
+    assert_eq!(value(&c, "cpu", "cpu.shares"), "1024");
+    assert_eq!(value(&c, "cpu", "cpu.cfs_quota_us"), "-1");
+}
+
+fn limit_that_the_kernel_refuses(t: &Sandbox) {
+    let mut c = t.container();
+    let _ = dir(&c, "cpuset");
+    c.set("/linux/resources/cpu", json!({"cpus": "4000"}));
+    c.args(["true"]).run().fails().says("cpuset.cpus");
+    t.assert_nothing_left();
+}
+
+/// What is set up in the container counts against its limit: it must be next to nothing.
+fn half_a_megabyte_suffices(t: &Sandbox) {
+    let mut c = t.container();
+    let _ = dir(&c, "memory");
+    c.set("/linux/resources/memory", json!({"limit": 512 << 10}));
+    c.args(["true"]).run().ok();
+}
+
+fn processes_of_exec_are_limited(t: &Sandbox) {
+    let c = with_resources(t, json!({"pids": {"limit": 3}}));
+    c.exec(&["sh", "-c", "sleep 1 & sleep 1 & sleep 1 & wait"])
+        .fails()
+        .says("can't fork");
+}
+
+/// An init that moves itself into a sub-cgroup takes nobody along, and loses no one.
+fn exec_after_the_cgroup_moved(t: &Sandbox) {
+    let c = with_resources(t, json!({"devices": [{"allow": false, "access": "rwm"}]}));
+    let sub = dir(&c, "pids").join("sub");
+    fs::create_dir(&sub).unwrap();
+    fs::write(sub.join("cgroup.procs"), c.pid().to_string()).unwrap();
+    c.exec(&["echo", "in"]).ok().prints("in");
+    c.delete_force().ok();
+    t.assert_nothing_left();
+}

@@ -359,7 +359,7 @@ fn notify_socket(t: &Sandbox) {
     let inside = run.stdout().lines().next().unwrap().to_owned();
     let sender = UnixDatagram::unbound().unwrap();
     let target = format!("/proc/{}/root{inside}", c.pid());
-    sender.send_to(b"STATUS=hello\nREADY=1\n", target).unwrap();
+    sender.send_to(b"READY=1\nSTATUS=hello\n", target).unwrap();
     let mut said = String::new();
     while !said.contains("READY=1") {
         let mut buffer = [0; 1000];

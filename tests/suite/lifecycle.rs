@@ -1,8 +1,9 @@
 //! create, start, state, kill, delete, run: what each does, and what each refuses.
 
-use crate::harness::{Sandbox, make_dir, tests, wait_for};
+use crate::harness::{DescriptorSocket, Sandbox, make_dir, runtime, skip, tests};
 use serde_json::json;
 use std::fs;
+use std::os::fd::AsRawFd;
 
 tests![
     create_start_delete,
@@ -11,7 +12,8 @@ tests![
     pause_and_resume_show_in_state,
     create_needs_a_bundle,
     id_must_be_new,
-    ids_are_checked,
+    ids_that_are_paths_are_refused,
+    ids_may_have_these_characters,
     unknown_id,
     delete_force_of_unknown_id,
     start_twice,
@@ -23,26 +25,11 @@ tests![
     delete_force_again,
     pid_file,
     pid_file_that_cannot_be_written,
-    kill_defaults_to_term,
-    kill_takes_names_and_numbers,
-    kill_of_unknown_signal,
-    kill_of_stopped,
-    kill_of_created,
-    kill_all_reaches_every_process,
-    kill_of_init_ends_its_children,
-    run_returns_the_status,
-    run_returns_128_and_the_signal,
-    run_forwards_signals,
-    run_deletes_the_container,
-    run_keep,
-    run_detach,
-    run_with_a_bundle_alone,
-    run_failing_leaves_nothing,
+    pidfd_socket,
     options_after_the_id,
     root_is_made_when_missing,
     two_roots_do_not_know_each_other,
     bundle_is_the_current_directory_by_default,
-    standard_input_reaches_the_container,
     create_does_not_wait_for_the_output_to_close,
 ];
 
@@ -143,20 +130,44 @@ fn id_must_be_new(t: &Sandbox) {
     assert_eq!(c.status(), "running");
 }
 
-fn ids_are_checked(t: &Sandbox) {
+/// A runtime that takes such an id for a path deletes what is there: `crun delete /` does,
+/// as root, to the whole host. So each is tried in a chroot that holds only a copy of the
+/// binary, where there is nothing else to lose.
+fn ids_that_are_paths_are_refused(t: &Sandbox) {
+    let jail = t.dir("jail");
+    fs::copy(runtime(), jail.join("runtime")).unwrap();
+    let inside = |args: &[&str]| {
+        t.command("chroot")
+            .args([jail.to_str().unwrap(), "/runtime", "--root", "/state/root"])
+            .args(args)
+            .run()
+    };
+    if inside(&["--version"]).status != 0 {
+        skip("the runtime is not static, and so cannot be tried in a chroot");
+    }
+    t.dir("jail/state");
+    t.dir("jail/state/root");
+    t.dir("jail/bundle");
+    t.file("jail/bundle/config.json", "{}");
+    let canary = t.file("jail/state/canary", "untouched");
+    for id in ["..", ".", "a/b", "/", "//", "/state", "", "a b", "ä", "a\nb", "../up"] {
+        for verb in ["create", "run"] {
+            inside(&[verb, "--bundle", "/bundle", id]).fails();
+        }
+        for verb in ["state", "start", "delete", "kill"] {
+            inside(&[verb, id]).fails();
+        }
+        inside(&["delete", "--force", id]).fails();
+        assert!(canary.exists(), "{id:?} was taken for a path");
+    }
+}
+
+fn ids_may_have_these_characters(t: &Sandbox) {
     let mut c = t.container();
     c.args(["true"]).save();
-    let bundle = c.bundle.to_str().unwrap().to_owned();
-    for id in ["..", ".", "a/b", "/", "", "a b", "ä", "a\nb", "../up"] {
-        for verb in ["create", "run"] {
-            t.tare([verb, "--bundle", &bundle, id]).run().fails();
-        }
-        t.tare(["state", id]).run().fails();
-        t.tare(["delete", id]).run().fails();
-    }
-    t.assert_nothing_left();
+    let bundle = c.bundle.to_str().unwrap();
     for name in ["A.b", "a_b", "a-b", "a+b", "1", "..a"] {
-        t.tare(["run", "--bundle", &bundle, &t.id(name)]).run().ok();
+        t.tare(["run", "--bundle", bundle, &t.id(name)]).run().ok();
     }
 }
 
@@ -256,165 +267,38 @@ fn pid_file_that_cannot_be_written(t: &Sandbox) {
     t.assert_nothing_left();
 }
 
-/// A container whose init ends with status 42 on each of these signals.
-fn trapping<'s>(t: &'s Sandbox, signals: &str) -> crate::harness::Container<'s> {
-    let mut c = t.container();
-    c.script(&format!(
-        "trap 'echo caught; exit 42' {signals}; echo ready; while :; do sleep 0.05; done"
-    ));
-    c
+/// The pid that a pidfd is for.
+fn pid_of(pidfd: &std::os::fd::OwnedFd) -> i32 {
+    let info = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let text = fs::read_to_string(info).unwrap();
+    let pid = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Pid:"))
+        .unwrap();
+    pid.trim().parse().unwrap()
 }
 
-fn kill_defaults_to_term(t: &Sandbox) {
-    let c = trapping(t, "TERM");
-    let run = c.run_with(&["--detach"]).run().ok();
-    wait_for("ready", || run.later().contains("ready"));
-    c.verb(&["kill"]).run().ok();
-    c.wait_for_status("stopped");
-    assert!(run.later().contains("caught"));
-}
-
-fn kill_takes_names_and_numbers(t: &Sandbox) {
-    for signal in ["USR1", "SIGUSR1", "10", "usr1", "sigusr1"] {
-        let c = trapping(t, "USR1");
-        let run = c.run_with(&["--detach"]).run().ok();
-        wait_for("ready", || run.later().contains("ready"));
-        c.kill(signal).ok();
-        c.wait_for_status("stopped");
-        assert!(run.later().contains("caught"), "not caught: {signal}");
-    }
-}
-
-fn kill_of_unknown_signal(t: &Sandbox) {
-    let mut c = t.container();
-    c.run_sleeping();
-    for signal in ["NOSUCH", "999", "-5", "SIG"] {
-        t.tare(["kill", "--", &c.id, signal]).run().fails();
-    }
-    assert_eq!(c.status(), "running");
-}
-
-fn kill_of_stopped(t: &Sandbox) {
-    let mut c = t.container();
-    c.args(["true"]);
-    c.create().ok();
-    c.start().ok();
-    c.wait_for_status("stopped");
-    c.kill("KILL").exits(1).says("container not running");
-}
-
-fn kill_of_created(t: &Sandbox) {
-    let c = t.container();
-    c.create().ok();
-    c.kill("KILL").ok();
-    c.wait_for_status("stopped");
-    c.delete().ok();
-}
-
-fn kill_all_reaches_every_process(t: &Sandbox) {
-    // Without a pid namespace of its own, init's death does not take the others along.
-    let mut c = t.container();
-    c.without_namespace("pid");
-    c.script("sleep 1000 & sleep 1000 & echo ready; wait");
-    let run = c.run_with(&["--detach"]).run().ok();
-    wait_for("ready", || run.later().contains("ready"));
-    t.tare(["kill", "--all", &c.id, "KILL"]).run().ok();
-    c.wait_for_status("stopped");
-    c.delete().ok();
-    t.assert_nothing_left();
-}
-
-fn kill_of_init_ends_its_children(t: &Sandbox) {
-    let mut c = t.container();
-    c.script("sleep 1000 & sleep 1000 & echo ready; wait");
-    let run = c.run_with(&["--detach"]).run().ok();
-    wait_for("ready", || run.later().contains("ready"));
-    c.kill("KILL").ok();
-    c.wait_for_status("stopped");
-    c.delete().ok();
-    t.assert_nothing_left();
-}
-
-fn run_returns_the_status(t: &Sandbox) {
-    for status in [0, 1, 42, 126, 255] {
-        let mut c = t.container();
-        c.script(&format!("exit {status}"));
-        c.run().exits(status);
-    }
-}
-
-fn run_returns_128_and_the_signal(t: &Sandbox) {
-    // An init is immune to its own signals, so it must come from outside.
+fn pidfd_socket(t: &Sandbox) {
     let mut c = t.container();
     c.args(["sleep", "1000"]);
-    let run = c.run_with(&[]).spawn();
-    wait_for("running", || {
-        c.verb(&["state"]).run().stdout.contains("\"running\"")
-    });
-    c.kill("KILL").ok();
-    run.wait().exits(128 + 9);
-    t.assert_nothing_left();
-}
-
-fn run_forwards_signals(t: &Sandbox) {
-    let c = trapping(t, "TERM USR2");
-    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::USR2] {
-        let run = c.run_with(&[]).spawn();
-        wait_for("ready", || run.stdout().contains("ready"));
-        run.signal(signal);
-        run.wait().exits(42);
-    }
-}
-
-fn run_deletes_the_container(t: &Sandbox) {
-    let mut c = t.container();
-    c.args(["true"]);
-    c.run().ok();
-    t.assert_nothing_left();
-    c.run().ok();
-}
-
-fn run_keep(t: &Sandbox) {
-    let mut c = t.container();
-    c.script("exit 7");
-    c.run_with(&["--keep"]).run().exits(7);
-    assert_eq!(c.status(), "stopped");
-    c.delete().ok();
-    t.assert_nothing_left();
-}
-
-fn run_detach(t: &Sandbox) {
-    let mut c = t.container();
-    c.args(["sleep", "1000"]);
-    for option in ["--detach", "-d"] {
-        c.run_with(&[option]).run().ok();
-        assert_eq!(c.status(), "running");
-        c.delete_force().ok();
-    }
-}
-
-fn run_with_a_bundle_alone(t: &Sandbox) {
-    let mut c = t.container();
-    c.args(["echo", "here"]).save();
-    t.tare(["run", c.bundle.to_str().unwrap()])
+    let socket = DescriptorSocket::new(t);
+    c.create_with(&["--pidfd-socket", socket.path()]).run().ok();
+    assert_eq!(pid_of(&socket.receive()), c.pid());
+    let socket = DescriptorSocket::new(t);
+    let file = t.path("pid");
+    let options = [
+        "--detach",
+        "--pid-file",
+        file.to_str().unwrap(),
+        "--pidfd-socket",
+        socket.path(),
+    ];
+    c.exec_with(&options, &["sleep", "1000"]).run().ok();
+    let pid: i32 = fs::read_to_string(file).unwrap().parse().unwrap();
+    assert_eq!(pid_of(&socket.receive()), pid);
+    c.create_with(&["--pidfd-socket", "/no/such/socket"])
         .run()
-        .ok()
-        .prints("here");
-    c.args(["sleep", "1000"]).save();
-    t.tare(["run", "--detach", c.bundle.to_str().unwrap()])
-        .run()
-        .ok();
-    let name = c.bundle.file_name().unwrap().to_str().unwrap();
-    assert_eq!(t.tare(["state", name]).run().ok().json()["id"], name);
-}
-
-fn run_failing_leaves_nothing(t: &Sandbox) {
-    let mut c = t.container();
-    c.args(["no-such-program"]);
-    c.run().fails();
-    t.assert_nothing_left();
-    c.create().fails();
-    t.assert_nothing_left();
+        .fails();
 }
 
 fn options_after_the_id(t: &Sandbox) {
@@ -472,16 +356,6 @@ fn bundle_is_the_current_directory_by_default(t: &Sandbox) {
     assert_eq!(c.state()["bundle"], c.bundle.to_str().unwrap());
     make_dir(&t.path("else"));
     c.verb(&["start"]).cwd(&t.path("else")).run().ok();
-}
-
-fn standard_input_reaches_the_container(t: &Sandbox) {
-    let mut c = t.container();
-    c.args(["cat"]);
-    c.run_with(&[])
-        .input("through and through")
-        .run()
-        .ok()
-        .prints("through and through");
 }
 
 fn create_does_not_wait_for_the_output_to_close(t: &Sandbox) {

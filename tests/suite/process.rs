@@ -3,10 +3,9 @@
 use crate::harness::{Container, Sandbox, skip, tests};
 use serde_json::json;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 
 tests![
-    arguments_are_passed_as_they_are,
     environment_is_the_configs_alone,
     environment_last_one_wins,
     home_comes_from_passwd,
@@ -24,11 +23,6 @@ tests![
     rlimits,
     rlimits_twice,
     rlimit_unknown,
-    capabilities_of_root,
-    capabilities_of_user,
-    capabilities_of_user_ambient,
-    capabilities_absent,
-    capability_unknown_is_a_warning,
     no_new_privileges,
     oom_score_adj,
     oom_score_adj_default,
@@ -38,33 +32,10 @@ tests![
     affinity_of_exec,
     personality,
     memory_policy,
-    program_not_found,
-    program_not_found_by_path,
-    program_not_executable,
-    program_is_a_directory,
-    program_of_another_format,
-    interpreter_is_named,
-    interpreter_with_carriage_return_is_named,
-    loader_is_named,
-    path_is_the_containers,
     session_keyring,
+    seccomp_is_not_ignored,
     signals_are_at_their_defaults,
 ];
-
-fn arguments_are_passed_as_they_are(t: &Sandbox) {
-    let mut c = t.container();
-    c.args([
-        "sh",
-        "-c",
-        "printf '<%s>' \"$@\"",
-        "0",
-        "a b",
-        "",
-        "-x",
-        "ä$(id)",
-    ]);
-    c.run().ok().prints("<a b><><-x><ä$(id)>");
-}
 
 fn environment_is_the_configs_alone(t: &Sandbox) {
     let mut c = t.container();
@@ -291,83 +262,6 @@ fn rlimit_unknown(t: &Sandbox) {
     t.assert_nothing_left();
 }
 
-/// The five sets in the order of /proc/PID/status: Inh, Prm, Eff, Bnd, Amb.
-fn sets(out: &str) -> [u64; 5] {
-    let values: Vec<_> = out
-        .lines()
-        .filter(|line| line.starts_with("Cap"))
-        .map(|line| u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap())
-        .collect();
-    values.try_into().unwrap()
-}
-
-const KILL: u64 = 1 << 5;
-const SETUID: u64 = 1 << 7;
-const CHOWN: u64 = 1;
-
-fn with_sets(t: &Sandbox, uid: u32, capabilities: serde_json::Value) -> [u64; 5] {
-    let mut c = t.container();
-    c.set("/process/user", json!({"uid": uid, "gid": uid}));
-    c.set("/process/capabilities", capabilities);
-    c.args(["cat", "/proc/self/status"]);
-    sets(&c.run().ok().stdout)
-}
-
-fn capabilities_of_root(t: &Sandbox) {
-    let names = json!(["CAP_KILL", "CAP_CHOWN"]);
-    let found = with_sets(
-        t,
-        0,
-        json!({"bounding": ["CAP_KILL", "CAP_CHOWN", "CAP_SETUID"], "permitted": names,
-               "effective": names, "inheritable": ["CAP_KILL"], "ambient": ["CAP_KILL"]}),
-    );
-    let both = KILL | CHOWN;
-    // Executing as root would give all of the bounding set, but for no_new_privs.
-    assert_eq!(found, [KILL, both, both, both | SETUID, KILL]);
-}
-
-/// CVE-2016-8867: nothing of the permitted set survives the execution as a user.
-fn capabilities_of_user(t: &Sandbox) {
-    let names = json!(["CAP_KILL", "CAP_CHOWN"]);
-    let found = with_sets(
-        t,
-        1000,
-        json!({"bounding": names, "permitted": names, "effective": names}),
-    );
-    assert_eq!(found, [0, 0, 0, KILL | CHOWN, 0]);
-}
-
-fn capabilities_of_user_ambient(t: &Sandbox) {
-    let names = json!(["CAP_KILL", "CAP_CHOWN"]);
-    let found = with_sets(
-        t,
-        1000,
-        json!({"bounding": names, "permitted": names, "effective": names,
-               "inheritable": ["CAP_KILL"], "ambient": ["CAP_KILL"]}),
-    );
-    assert_eq!(found, [KILL, KILL, KILL, KILL | CHOWN, KILL]);
-}
-
-/// The fault that youki had: no bounding set in the config left the host's in place.
-fn capabilities_absent(t: &Sandbox) {
-    for uid in [0, 1000] {
-        assert_eq!(with_sets(t, uid, json!({})), [0; 5]);
-        let empty = json!({"bounding": [], "effective": [], "permitted": []});
-        assert_eq!(with_sets(t, uid, empty), [0; 5]);
-    }
-    let mut c = t.container();
-    c.unset("/process/capabilities")
-        .args(["cat", "/proc/self/status"]);
-    assert_eq!(sets(&c.run().ok().stdout), [0; 5]);
-}
-
-fn capability_unknown_is_a_warning(t: &Sandbox) {
-    let mut c = t.container();
-    c.push("/process/capabilities/bounding", json!("CAP_OF_TOMORROW"));
-    c.args(["echo", "ran"]);
-    c.run().ok().says("CAP_OF_TOMORROW").prints("ran");
-}
-
 fn no_new_privileges(t: &Sandbox) {
     for value in [true, false] {
         let mut c = t.container();
@@ -496,113 +390,6 @@ fn memory_policy(t: &Sandbox) {
     assert!(out.stdout.contains("interleave:0"), "{out}");
 }
 
-fn program_not_found(t: &Sandbox) {
-    let mut c = t.container();
-    c.args(["no-such-program"]);
-    for out in [c.create(), c.run()] {
-        out.exits(1)
-            .says("no-such-program")
-            .says("executable file not found in $PATH");
-    }
-    t.assert_nothing_left();
-}
-
-fn program_not_found_by_path(t: &Sandbox) {
-    let mut c = t.container();
-    c.args(["/no/such/program"]);
-    c.run()
-        .exits(1)
-        .says("/no/such/program")
-        .says("no such file or directory");
-    t.assert_nothing_left();
-}
-
-fn executable(c: &Container, name: &str, mode: u32, content: &[u8]) {
-    let path = c.rootfs(name);
-    fs::write(&path, content).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-fn program_not_executable(t: &Sandbox) {
-    let mut c = t.container();
-    executable(&c, "file", 0o644, b"#!/bin/sh\n");
-    c.args(["/file"]);
-    c.run().exits(1).says("/file").says("permission denied");
-    t.assert_nothing_left();
-}
-
-fn program_is_a_directory(t: &Sandbox) {
-    let mut c = t.container();
-    c.args(["/etc"]);
-    c.run().exits(1).says("/etc");
-    t.assert_nothing_left();
-}
-
-/// What can only be seen when the program is executed fails `run` and `start`.
-fn fails_late(c: &mut Container, words: &[&str]) {
-    let mut out = c.run().fails();
-    for words in words {
-        out = out.says(words);
-    }
-}
-
-fn program_of_another_format(t: &Sandbox) {
-    let mut c = t.container();
-    executable(&c, "file", 0o755, b"\x01\x02\x03 is no program");
-    c.args(["/file"]);
-    fails_late(&mut c, &["/file", "exec format error"]);
-    t.assert_nothing_left();
-}
-
-fn interpreter_is_named(t: &Sandbox) {
-    let mut c = t.container();
-    executable(&c, "script", 0o755, b"#!/usr/bin/python9\n");
-    c.args(["/script"]);
-    fails_late(&mut c, &["no such file or directory", "/usr/bin/python9"]);
-    t.assert_nothing_left();
-}
-
-fn interpreter_with_carriage_return_is_named(t: &Sandbox) {
-    let mut c = t.container();
-    executable(&c, "script", 0o755, b"#!/bin/sh\r\necho\r\n");
-    c.args(["/script"]);
-    let out = c
-        .run()
-        .fails()
-        .says("no such file or directory")
-        .says("/bin/sh");
-    let names_it = ["\\r", "carriage return"]
-        .iter()
-        .any(|words| out.stderr.contains(words));
-    assert!(
-        names_it,
-        "a carriage return prints as nothing, so it must be named: {out}"
-    );
-    t.assert_nothing_left();
-}
-
-fn loader_is_named(t: &Sandbox) {
-    let Ok(dynamic) = fs::read("/bin/bash") else {
-        skip("no /bin/bash to take for a dynamic program");
-    };
-    let mut c = t.container();
-    executable(&c, "dynamic", 0o755, &dynamic);
-    c.args(["/dynamic"]);
-    fails_late(&mut c, &["no such file or directory", "ld-linux"]);
-    t.assert_nothing_left();
-}
-
-fn path_is_the_containers(t: &Sandbox) {
-    let mut c = t.container();
-    fs::create_dir(c.rootfs("only")).unwrap();
-    symlink("/bin/busybox", c.rootfs("only/echo")).unwrap();
-    c.args(["echo", "found"]);
-    c.set("/process/env", json!(["PATH=/only"]));
-    c.run().ok().prints("found");
-    c.set("/process/env", json!(["PATH=/none"]));
-    c.run().exits(1).says("executable file not found in $PATH");
-}
-
 /// Each container gets a session keyring of its own, unless it is told not to.
 fn session_keyring(t: &Sandbox) {
     let mut c = t.container();
@@ -614,6 +401,21 @@ fn session_keyring(t: &Sandbox) {
     c.run_with(&["--no-new-keyring"]).run().ok();
     let out = c.run().ok();
     assert!(out.stdout.contains(&format!("_ses.{}", c.id)), "{out}");
+}
+
+/// Until profiles are compiled here, a container that should have one is refused.
+fn seccomp_is_not_ignored(t: &Sandbox) {
+    let mut c = t.container();
+    let rule = json!({"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"});
+    c.set(
+        "/linux/seccomp",
+        json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}),
+    );
+    c.mount("/tmp", "tmpfs", "tmpfs", &[]);
+    c.script("mkdir /tmp/dir && echo made");
+    let out = c.run().fails();
+    assert_eq!(out.stdout, "", "{out}");
+    t.assert_nothing_left();
 }
 
 fn signals_are_at_their_defaults(t: &Sandbox) {

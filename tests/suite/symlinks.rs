@@ -2,7 +2,7 @@
 //! runs. Nothing outside the rootfs may change (class T1 of the known escapes: 14 of
 //! runc's CVEs since 2017 are a path walked again after it was checked).
 
-use crate::harness::{Container, Sandbox, tests};
+use crate::harness::{Container, DescriptorSocket, Sandbox, tests};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
@@ -110,8 +110,12 @@ fn link(c: &Container, at: &str, to: &str) {
 }
 
 /// Creates, starts, executes in and deletes the container, whatever of it succeeds.
-fn live(c: &Container) {
-    if c.create().status == 0 {
+fn live(t: &Sandbox, c: &Container) {
+    let socket = DescriptorSocket::new(t);
+    let options = ["--console-socket", socket.path()];
+    let wants = c.config["process"]["terminal"] == true;
+    let options = if wants { &options[..] } else { &[] };
+    if c.create_with(options).run().status == 0 {
         c.start();
         c.exec(&["true"]);
     }
@@ -136,7 +140,7 @@ fn matrix(t: &Sandbox, at: &str, below: &str, edit: impl Fn(&mut Container)) {
             c.script("sleep 0.1");
             edit(&mut c);
             link(&c, at, way);
-            live(&c);
+            live(t, &c);
             canary.assert_untouched(&format!("{at} -> {way}"));
             t.assert_nothing_left();
         }

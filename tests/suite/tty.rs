@@ -1,6 +1,6 @@
 //! Terminals: run and exec on the user's own, create with a console socket.
 
-use crate::harness::{ConsoleSocket, Container, Sandbox, Terminal, tests, wait_for};
+use crate::harness::{Container, DescriptorSocket, Sandbox, Terminal, tests, wait_for};
 use rustix::termios::LocalModes;
 use serde_json::json;
 use std::os::unix::net::UnixListener;
@@ -204,13 +204,13 @@ fn terminal_belongs_to_the_user(t: &Sandbox) {
 
 fn console_socket(t: &Sandbox) {
     let c = with_terminal(t, "tty; read line; echo got $line; stty size");
-    let socket = ConsoleSocket::new(t);
+    let socket = DescriptorSocket::new(t);
     let out = c
         .create_with(&["--console-socket", socket.path()])
         .run()
         .ok();
     assert_eq!(c.status(), "created");
-    let terminal = socket.receive();
+    let terminal = socket.receive_terminal();
     terminal.resize(20, 50);
     c.start().ok();
     terminal.write("typed\n");
@@ -222,11 +222,11 @@ fn console_socket(t: &Sandbox) {
 
 fn console_socket_of_run_detached(t: &Sandbox) {
     let c = with_terminal(t, "echo here; sleep 1000");
-    let socket = ConsoleSocket::new(t);
+    let socket = DescriptorSocket::new(t);
     c.run_with(&["--detach", "--console-socket", socket.path()])
         .run()
         .ok();
-    socket.receive().expect("here");
+    socket.receive_terminal().expect("here");
     assert_eq!(c.status(), "running");
 }
 
@@ -253,7 +253,7 @@ fn console_socket_that_never_answers(t: &Sandbox) {
 fn console_socket_without_terminal(t: &Sandbox) {
     let mut c = t.container();
     c.args(["true"]);
-    let socket = ConsoleSocket::new(t);
+    let socket = DescriptorSocket::new(t);
     c.create_with(&["--console-socket", socket.path()])
         .run()
         .fails()
@@ -274,11 +274,11 @@ fn terminal_without_console_socket(t: &Sandbox) {
 fn console_size(t: &Sandbox) {
     let mut c = with_terminal(t, "stty size");
     c.set("/process/consoleSize", json!({"height": 10, "width": 110}));
-    let socket = ConsoleSocket::new(t);
+    let socket = DescriptorSocket::new(t);
     c.run_with(&["--detach", "--console-socket", socket.path()])
         .run()
         .ok();
-    let terminal = socket.receive();
+    let terminal = socket.receive_terminal();
     terminal.expect("10 110");
     assert_eq!(terminal.size(), (10, 110));
 }
@@ -319,7 +319,7 @@ fn exec_on_a_terminal(t: &Sandbox) {
 fn exec_by_console_socket(t: &Sandbox) {
     let mut c = t.container();
     c.run_sleeping();
-    let socket = ConsoleSocket::new(t);
+    let socket = DescriptorSocket::new(t);
     let options = ["--tty", "--detach", "--console-socket", socket.path()];
     c.exec_with(
         &options,
@@ -327,7 +327,7 @@ fn exec_by_console_socket(t: &Sandbox) {
     )
     .run()
     .ok();
-    let terminal = socket.receive();
+    let terminal = socket.receive_terminal();
     terminal.write("typed\n");
     terminal.expect("got typed");
 }

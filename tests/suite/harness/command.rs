@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-/// No command of the suite may take longer, unless it says so.
+/// No command of the suite may take longer.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A program about to be run. Its output goes to files and not to pipes: a container that
@@ -22,7 +22,6 @@ pub struct Command {
     cwd: Option<PathBuf>,
     env: Vec<(String, String)>,
     out: PathBuf,
-    limit: Duration,
 }
 
 impl Command {
@@ -35,7 +34,6 @@ impl Command {
             cwd: None,
             env: Vec::new(),
             out,
-            limit: LIMIT,
         }
     }
 
@@ -57,11 +55,6 @@ impl Command {
 
     pub fn cwd(mut self, dir: &Path) -> Self {
         self.cwd = Some(dir.into());
-        self
-    }
-
-    pub fn limit(mut self, limit: Duration) -> Self {
-        self.limit = limit;
         self
     }
 
@@ -133,7 +126,7 @@ impl Command {
             child,
             line,
             out: self.out,
-            deadline: Instant::now() + self.limit,
+            deadline: Instant::now() + LIMIT,
             reaped: false,
         }
     }

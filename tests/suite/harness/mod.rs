@@ -8,7 +8,7 @@ mod terminal;
 
 pub use command::{Command, Output, Running};
 pub use container::Container;
-pub use terminal::{ConsoleSocket, Terminal};
+pub use terminal::{DescriptorSocket, Terminal};
 
 use leftovers::Leftovers;
 use libtest_mimic::{Completion, Failed, Trial};
@@ -194,33 +194,24 @@ impl Sandbox {
         Container::new(self, self.id(&format!("c{number}")))
     }
 
-    /// A container of this very id.
-    pub fn container_with_id(&self, name: &str) -> Container<'_> {
-        Container::new(self, self.id(name))
-    }
-
-    /// What exists on this machine because of this sandbox.
-    fn leftovers(&self) -> Leftovers {
-        Leftovers::find(&self.token, &self.root())
-    }
-
-    /// Fails when anything of any container of this test is still there.
-    #[track_caller]
-    pub fn assert_nothing_left(&self) {
-        let left = self.settled();
-        assert!(left.is_empty(), "left behind: {left}");
-    }
-
-    /// What is left once the dying have had time to die.
-    fn settled(&self) -> Leftovers {
+    /// What exists on this machine because of this sandbox, once the dying have had time
+    /// to die.
+    pub fn leftovers(&self) -> Leftovers {
         let deadline = Instant::now() + Duration::from_secs(3);
         loop {
-            let left = self.leftovers();
+            let left = Leftovers::find(&self.token, &self.root());
             if !left.has_processes() || Instant::now() > deadline {
                 return left;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Fails when anything of any container of this test is still there.
+    #[track_caller]
+    pub fn assert_nothing_left(&self) {
+        let left = self.leftovers();
+        assert!(left.is_empty(), "left behind: {left}");
     }
 
     /// Has the runtime delete what the test left standing, then removes by force, and
@@ -234,7 +225,7 @@ impl Sandbox {
             // A failure shows in what is left.
             let _ = panic::catch_unwind(AssertUnwindSafe(|| delete.run()));
         }
-        let left = self.settled();
+        let left = self.leftovers();
         left.remove();
         let _ = fs::remove_dir_all(&self.dir);
         left

@@ -90,16 +90,6 @@ impl Terminal {
         self.seen.borrow().clone()
     }
 
-    /// Reads what is there until nothing more comes.
-    pub fn rest(&self) -> String {
-        loop {
-            let before = self.seen.borrow().len();
-            if !self.read(300) || self.seen.borrow().len() == before {
-                return self.seen.borrow().clone();
-            }
-        }
-    }
-
     /// Reads once, waiting so long for something; false at the end.
     fn read(&self, milliseconds: u64) -> bool {
         let timeout = Timespec::try_from(Duration::from_millis(milliseconds)).unwrap();
@@ -120,15 +110,15 @@ impl Terminal {
     }
 }
 
-/// What `--console-socket` names: receives the master end of a container's terminal.
-pub struct ConsoleSocket {
+/// What `--console-socket` and `--pidfd-socket` name: receives one descriptor.
+pub struct DescriptorSocket {
     listener: UnixListener,
     path: PathBuf,
 }
 
-impl ConsoleSocket {
+impl DescriptorSocket {
     pub fn new(t: &Sandbox) -> Self {
-        let path = t.path(&format!("console{}", t.number()));
+        let path = t.path(&format!("socket{}", t.number()));
         let listener = UnixListener::bind(&path).unwrap();
         listener.set_nonblocking(true).unwrap();
         Self { listener, path }
@@ -138,9 +128,15 @@ impl ConsoleSocket {
         self.path.to_str().unwrap()
     }
 
-    /// The terminal that was sent.
+    /// The terminal whose master end was sent.
     #[track_caller]
-    pub fn receive(&self) -> Terminal {
+    pub fn receive_terminal(&self) -> Terminal {
+        Terminal::from_master(self.receive())
+    }
+
+    /// The descriptor that was sent.
+    #[track_caller]
+    pub fn receive(&self) -> OwnedFd {
         let (stream, _) = self.listener.accept().expect("nothing connected");
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -154,6 +150,6 @@ impl ConsoleSocket {
             }
         }
         assert_eq!(received.len(), 1, "one descriptor is to be sent");
-        Terminal::from_master(received.remove(0))
+        received.remove(0)
     }
 }

@@ -1,0 +1,291 @@
+//! What exec gives its process: user, groups, capabilities, environment, and a process.json.
+
+use crate::harness::{Container, Output, Sandbox, tests};
+use serde_json::{Value, json};
+use std::fs;
+
+tests![
+    cwd,
+    cwd_that_is_missing,
+    environment,
+    home_of_the_user,
+    user_forms,
+    user_forms_that_are_wrong,
+    additional_gids,
+    capabilities_are_the_configs,
+    cap_is_never_inheritable,
+    cap_for_a_user,
+    cap_unknown,
+    no_new_privs,
+    process_file,
+    process_file_that_is_wrong,
+    process_file_with_its_own_limits,
+    uid_is_set_before_the_cwd,
+];
+
+fn running(t: &Sandbox) -> Container<'_> {
+    let mut c = t.container();
+    c.run_sleeping();
+    c
+}
+
+fn cwd(t: &Sandbox) {
+    let c = running(t);
+    c.exec(&["pwd"]).ok().prints("/");
+    c.exec_with(&["--cwd", "/proc/sys"], &["pwd"])
+        .run()
+        .ok()
+        .prints("/proc/sys");
+}
+
+fn cwd_that_is_missing(t: &Sandbox) {
+    let c = running(t);
+    c.exec_with(&["--cwd", "/no/such"], &["pwd"])
+        .run()
+        .fails()
+        .says("/no/such");
+    c.exec_with(&["--cwd", "relative"], &["pwd"]).run().fails();
+    assert_eq!(c.status(), "running");
+}
+
+fn environment(t: &Sandbox) {
+    let mut c = t.container();
+    c.set(
+        "/process/env",
+        json!(["PATH=/bin", "ONE=config", "TWO=config", "HOME=/x"]),
+    );
+    c.run_sleeping();
+    let options = ["--env", "ONE=exec", "-e", "THREE=a b", "--env=EMPTY="];
+    let out = c
+        .exec_with(&options, &["env"])
+        .env("LEAK", "yes")
+        .run()
+        .ok();
+    let mut lines: Vec<_> = out.stdout.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "EMPTY=",
+            "HOME=/x",
+            "ONE=exec",
+            "PATH=/bin",
+            "THREE=a b",
+            "TWO=config"
+        ]
+    );
+}
+
+fn home_of_the_user(t: &Sandbox) {
+    let c = running(t);
+    c.exec(&["sh", "-c", "echo $HOME"]).ok().prints("/root");
+    c.exec_with(&["--user", "1000"], &["sh", "-c", "echo $HOME"])
+        .run()
+        .ok()
+        .prints("/home/user");
+}
+
+fn ids(c: &Container, user: &str) -> Output {
+    c.exec_with(&["--user", user], &["sh", "-c", "id -u; id -g"])
+        .run()
+}
+
+/// CVE-2026-30892: `-u 1` was taken for 0:0.
+fn user_forms(t: &Sandbox) {
+    let c = running(t);
+    ids(&c, "1").ok().prints("1\n0");
+    ids(&c, "1:2").ok().prints("1\n2");
+    ids(&c, "0:7").ok().prints("0\n7");
+    ids(&c, "2147483647:5").ok().prints("2147483647\n5");
+    c.exec_with(&["-u", "3:4"], &["sh", "-c", "id -u; id -g"])
+        .run()
+        .ok()
+        .prints("3\n4");
+    c.exec_with(&["--user=3"], &["id", "-u"])
+        .run()
+        .ok()
+        .prints("3");
+}
+
+fn user_forms_that_are_wrong(t: &Sandbox) {
+    let c = running(t);
+    for user in [
+        ":2",
+        "1:",
+        " 1",
+        "+1",
+        "1x",
+        "0x1",
+        "4294967296",
+        "4294967295",
+        "-1",
+        "1:2:3",
+        "root",
+        "1:-1",
+    ] {
+        let out = c
+            .exec_with(&[&format!("--user={user}")], &["sh", "-c", "id -u; id -g"])
+            .run();
+        assert!(out.status != 0, "{user:?} was taken: {out}");
+    }
+}
+
+fn additional_gids(t: &Sandbox) {
+    let c = running(t);
+    let out = c
+        .exec_with(
+            &["--user", "1000:1000", "--additional-gids", "5", "-g", "6"],
+            &["id", "-G"],
+        )
+        .run()
+        .ok();
+    let mut groups: Vec<_> = out.stdout.split_whitespace().collect();
+    groups.sort_unstable();
+    assert_eq!(groups, ["1000", "5", "6"]);
+}
+
+/// Inh, Prm, Eff, Bnd and Amb.
+fn sets(c: &Container, options: &[&str]) -> [u64; 5] {
+    let out = c
+        .exec_with(options, &["cat", "/proc/self/status"])
+        .run()
+        .ok();
+    let values: Vec<_> = out
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("Cap"))
+        .map(|line| u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap())
+        .collect();
+    values.try_into().unwrap()
+}
+
+const KILL: u64 = 1 << 5;
+
+const NET_ADMIN: u64 = 1 << 12;
+
+const DEFAULT: u64 = KILL | 1 << 10 | 1 << 29;
+
+fn capabilities_are_the_configs(t: &Sandbox) {
+    let mut c = t.container();
+    c.capabilities(&["CAP_KILL"]).run_sleeping();
+    assert_eq!(sets(&c, &[]), [0, KILL, KILL, KILL, 0]);
+    assert_eq!(sets(&c, &["--user", "1000"]), [0, 0, 0, KILL, 0]);
+    c.delete_force().ok();
+    c.set("/process/capabilities", json!({})).run_sleeping();
+    assert_eq!(sets(&c, &[]), [0; 5]);
+}
+
+/// CVE-2022-29162 and CVE-2022-27650.
+fn cap_is_never_inheritable(t: &Sandbox) {
+    let c = running(t);
+    let all = DEFAULT | NET_ADMIN;
+    for options in [["--cap", "CAP_NET_ADMIN"], ["-c", "CAP_NET_ADMIN"]] {
+        let [inheritable, permitted, effective, bounding, _] = sets(&c, &options);
+        assert_eq!(inheritable, 0);
+        assert_eq!([permitted, effective, bounding], [all; 3]);
+    }
+}
+
+fn cap_for_a_user(t: &Sandbox) {
+    let mut c = t.container();
+    c.capabilities(&["CAP_KILL"]).run_sleeping();
+    let found = sets(&c, &["--user", "1000", "--cap", "CAP_NET_ADMIN"]);
+    assert_eq!(found[0], 0, "inheritable");
+    assert_eq!(found[3], KILL | NET_ADMIN, "bounding");
+    assert_eq!(found[1] & !NET_ADMIN, 0, "nothing but what was asked for");
+}
+
+fn cap_unknown(t: &Sandbox) {
+    let c = running(t);
+    let out = c.exec_with(&["--cap", "CAP_NONSENSE"], &["true"]).run();
+    assert!(out.stderr.contains("CAP_NONSENSE"), "{out}");
+}
+
+fn no_new_privs(t: &Sandbox) {
+    let mut c = t.container();
+    c.set("/process/noNewPrivileges", json!(false))
+        .run_sleeping();
+    let args = ["grep", "NoNewPrivs", "/proc/self/status"];
+    c.exec(&args).ok().prints("NoNewPrivs:\t0");
+    c.exec_with(&["--no-new-privs"], &args)
+        .run()
+        .ok()
+        .prints("NoNewPrivs:\t1");
+}
+
+fn process_with(t: &Sandbox, c: &Container, edit: impl FnOnce(&mut Value)) -> Output {
+    let mut process = json!({
+        "user": {"uid": 1000, "gid": 1001, "additionalGids": [5]},
+        "args": ["sh", "-c", "id -u; id -g; pwd; echo $ONLY-$TERM"],
+        "env": ["PATH=/bin", "ONLY=this"],
+        "cwd": "/tmp",
+    });
+    edit(&mut process);
+    let file = t.file("process.json", &process.to_string());
+    t.tare(["exec", "--process", file.to_str().unwrap(), &c.id])
+        .run()
+}
+
+fn process_file(t: &Sandbox) {
+    let c = running(t);
+    process_with(t, &c, |_| ())
+        .ok()
+        .prints("1000\n1001\n/tmp\nthis-");
+    let file = t.path("process.json");
+    let out = t
+        .tare(["exec", "-p", file.to_str().unwrap(), &c.id])
+        .run()
+        .ok();
+    assert_eq!(out.text(), "1000\n1001\n/tmp\nthis-");
+}
+
+fn process_file_that_is_wrong(t: &Sandbox) {
+    let c = running(t);
+    process_with(t, &c, |p| p["cwd"] = json!("relative"))
+        .fails()
+        .mentions("cwd");
+    process_with(t, &c, |p| p["args"] = json!([]))
+        .fails()
+        .mentions("args");
+    process_with(t, &c, |p| p["user"]["uid"] = json!("0"))
+        .fails()
+        .mentions("uid");
+    process_with(t, &c, |p| p["user"]["uid"] = json!(-1))
+        .fails()
+        .mentions("uid");
+    let file = t.path("none.json");
+    t.tare(["exec", "-p", file.to_str().unwrap(), &c.id])
+        .run()
+        .fails()
+        .says("none.json");
+}
+
+fn process_file_with_its_own_limits(t: &Sandbox) {
+    let c = running(t);
+    let out = process_with(t, &c, |p| {
+        p["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 77, "hard": 88}]);
+        p["noNewPrivileges"] = json!(true);
+        p["oomScoreAdj"] = json!(321);
+        p["capabilities"] = json!({"bounding": ["CAP_KILL"]});
+        p["user"]["umask"] = json!(0o70);
+        let script = "ulimit -n; cat /proc/self/oom_score_adj; umask; \
+                      grep -E 'CapBnd|NoNewPrivs' /proc/self/status | tr -d '\\t'";
+        p["args"] = json!(["sh", "-c", script]);
+    });
+    out.ok()
+        .prints("77\n321\n0070\nCapBnd:0000000000000020\nNoNewPrivs:1");
+}
+
+fn uid_is_set_before_the_cwd(t: &Sandbox) {
+    use std::os::unix::fs::PermissionsExt;
+    let mut c = t.container();
+    let dir = c.rootfs("private");
+    fs::create_dir(&dir).unwrap();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();
+    std::os::unix::fs::chown(&dir, Some(1000), Some(1000)).unwrap();
+    c.run_sleeping();
+    c.exec_with(&["--user", "1000:1000", "--cwd", "/private"], &["pwd"])
+        .run()
+        .ok()
+        .prints("/private");
+}
