@@ -36,8 +36,8 @@ pub fn run(bundle: &Path, rootless: bool) -> Result<()> {
     })
 }
 
-/// runc's default config. Since runc 1.2 its capabilities have no ambient set, and none of
-/// any version has been inheritable since CVE-2022-29162.
+/// runc's default config, as of 1.4. That of 1.1 differs in ociVersion and in a set of ambient
+/// capabilities beside the others; inheritable ones there are none since CVE-2022-29162.
 pub fn default_config(rootless: bool) -> Config {
     let mut config = Config {
         oci_version: SPEC_VERSION.to_owned(),

@@ -19,6 +19,7 @@ pub mod process;
 pub mod ranges;
 pub mod resources;
 pub mod seccomp;
+mod strict;
 
 pub use document::{Document, Fault};
 pub use hooks::{Hook, Hooks};
