@@ -121,3 +121,6 @@ pub struct Root {
     #[serde(skip_serializing_if = "de::is_default")]
     pub readonly: bool,
 }
+
+#[cfg(test)]
+mod tests;
