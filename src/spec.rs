@@ -36,8 +36,8 @@ pub fn run(bundle: &Path, rootless: bool) -> Result<()> {
     })
 }
 
-/// runc's default config. Since runc 1.2 its capabilities have no ambient set, and none of
-/// any version has been inheritable since CVE-2022-29162.
+/// runc's default config, as of 1.4. That of 1.1 differs in ociVersion and in a set of ambient
+/// capabilities beside the others; inheritable ones there are none since CVE-2022-29162.
 pub fn default_config(rootless: bool) -> Config {
     let mut config = Config {
         oci_version: SPEC_VERSION.to_owned(),
@@ -256,4 +256,59 @@ fn strings(list: &[&str]) -> Vec<String> {
 
 fn paths(list: &[&str]) -> Vec<PathBuf> {
     list.iter().map(PathBuf::from).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn json(rootless: bool) -> serde_json::Value {
+        serde_json::to_value(default_config(rootless)).unwrap()
+    }
+
+    #[test]
+    fn nothing_is_inheritable_or_ambient() {
+        let capabilities = &json(false)["process"]["capabilities"];
+        let sets: Vec<_> = capabilities.as_object().unwrap().keys().collect();
+        assert_eq!(sets, ["bounding", "effective", "permitted"]);
+    }
+
+    #[test]
+    fn rootless_has_a_user_namespace_and_none_of_what_takes_privileges() {
+        let linux = &json(true)["linux"];
+        let kinds: Vec<_> = linux["namespaces"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| &one["type"])
+            .collect();
+        assert!(kinds.iter().any(|kind| *kind == "user"));
+        assert!(!kinds.iter().any(|kind| *kind == "network"));
+        assert_eq!(linux["uidMappings"][0]["hostID"], geteuid().as_raw());
+        assert_eq!(linux["resources"], serde_json::Value::Null);
+        let text = json(true)["mounts"].to_string();
+        assert!(!text.contains("gid=") && !text.contains("sysfs"));
+    }
+
+    #[test]
+    fn it_is_written_with_tabs_and_never_over_another() {
+        let bundle = std::env::temp_dir().join(format!("tare-spec-{}", std::process::id()));
+        std::fs::create_dir(&bundle).unwrap();
+        let first = run(&bundle, false);
+        let text = std::fs::read_to_string(bundle.join("config.json")).unwrap();
+        let second = run(&bundle, true);
+        std::fs::remove_dir_all(&bundle).unwrap();
+        first.unwrap();
+        assert!(text.starts_with(
+            "{\n\t\"ociVersion\": \"1.3.0\",\n\t\"process\": {\n\t\t\"terminal\": true,"
+        ));
+        assert!(text.ends_with("\n\t}\n}"));
+        let error = second.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "File config.json exists. Remove it first"
+        );
+        assert_eq!(error.code(), Code::Exists);
+    }
 }

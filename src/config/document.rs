@@ -3,12 +3,14 @@
 use super::check::Findings;
 use super::keys;
 use super::locate::{Node, Position};
-use super::path::{Path, Step};
+use super::path::Path;
+use super::strict::Strict;
 use crate::error::{Code, Context, Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path as FilePath, PathBuf};
 
@@ -17,6 +19,9 @@ const SILENCE: Timespec = Timespec {
     tv_sec: 30,
     tv_nsec: 0,
 };
+
+/// What serde says of an array in an object's place: it stands behind all of the array.
+const NO_OBJECT: &str = "invalid type: sequence";
 
 /// What a config says that cannot be, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,20 +98,28 @@ impl Document {
 
     /// Reads the text into a type. Keys that it does not know are warned of.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
+        let (value, saw_unknown) = self.read()?;
+        if saw_unknown {
+            for line in self.unknown_keys::<T>() {
+                log::warn!("{line}");
+            }
+        }
+        Ok(value)
+    }
+
+    /// The value, and whether there are keys that its type does not know.
+    fn read<T: DeserializeOwned>(&self) -> Result<(T, bool)> {
         let text = std::str::from_utf8(&self.text).map_err(|error| {
             let line = self.line(error.valid_up_to(), &Path::default(), "not UTF-8");
             Error::new(Code::InvalidConfig, line)
         })?;
-        let mut unknown = Vec::new();
+        let saw_unknown = Cell::new(false);
         let mut reader = serde_json::Deserializer::from_str(text);
-        let value = serde_ignored::deserialize(&mut reader, |path| unknown.push(steps(&path)))
+        let value = T::deserialize(Strict::new(&mut reader, &saw_unknown))
             .and_then(|value| reader.end().map(|()| value))
             .map_err(|error| self.unreadable(&error))?;
         self.refuse_nul(text)?;
-        if !unknown.is_empty() {
-            self.warn_unknown::<T>(unknown);
-        }
-        Ok(value)
+        Ok((value, saw_unknown.get()))
     }
 
     /// The kernel takes strings to their first NUL: what is behind it would be cut off.
@@ -156,21 +169,22 @@ impl Document {
         }
     }
 
-    fn warn_unknown<T: DeserializeOwned>(&self, unknown: Vec<Path>) {
-        let tree = Node::read(&self.text);
-        for path in unknown {
-            let message = match path.0.split_last() {
-                Some((Step::Key(key), parent)) => {
-                    let known = keys::known::<T>(&Path(parent.to_vec()));
-                    match keys::nearest(key, known) {
-                        Some(key) => format!("unknown key, did you mean {key:?}?"),
-                        None => "unknown key".to_owned(),
-                    }
-                }
-                _ => "unknown element".to_owned(),
-            };
-            log::warn!("{}", self.line(tree.key_of(&path), &path, &message));
-        }
+    /// A line for each key that a `T` does not know.
+    fn unknown_keys<T: DeserializeOwned>(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        Node::read(&self.text).each_object(|path, members| {
+            let known = keys::known::<T>(path);
+            // What has no keys of its own, such as annotations, may have any.
+            let unknown = |key: &str| !known.is_empty() && !known.contains(&key);
+            for (key, offset) in members.iter().filter(|(key, _)| unknown(key)) {
+                let message = match keys::nearest(key, known) {
+                    Some(key) => format!("unknown key, did you mean {key:?}?"),
+                    None => "unknown key".to_owned(),
+                };
+                lines.push(self.line(*offset, &path.then(key.as_str()), &message));
+            }
+        });
+        lines
     }
 
     /// serde_json says where it stopped reading; what is wrong is the value before.
@@ -180,7 +194,7 @@ impl Document {
         let message = message.strip_suffix(&place).unwrap_or(&message);
         let stopped = self.offset(error.line(), error.column());
         let (path, offset) = if error.is_data() {
-            let lacks = message.contains("missing field");
+            let lacks = message.contains("missing field") || message.starts_with(NO_OBJECT);
             Node::read(&self.text).around(stopped, lacks)
         } else {
             (Path::default(), stopped.saturating_sub(1))
@@ -208,21 +222,6 @@ impl Document {
             format!("{name}:{line}:{column}: {path}: {message}")
         }
     }
-}
-
-fn steps(path: &serde_ignored::Path<'_>) -> Path {
-    use serde_ignored::Path as Ignored;
-    let (parent, step) = match path {
-        Ignored::Root => return Path::default(),
-        Ignored::Seq { parent, index } => (parent, Some(Step::Index(*index))),
-        Ignored::Map { parent, key } => (parent, Some(Step::Key(key.clone()))),
-        Ignored::Some { parent }
-        | Ignored::NewtypeStruct { parent }
-        | Ignored::NewtypeVariant { parent } => (parent, None),
-    };
-    let mut path = steps(parent);
-    path.0.extend(step);
-    path
 }
 
 fn open_to_read(path: &FilePath) -> Result<rustix::fd::OwnedFd> {
@@ -267,3 +266,7 @@ fn wait_for_data(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "document_tests.rs"]
+mod tests;

@@ -58,10 +58,26 @@ impl Node {
         node
     }
 
-    /// Where the key of a member stands, or an element that has no key.
-    pub fn key_of(&self, path: &Path) -> usize {
-        let node = self.find(path);
-        node.key.as_ref().map_or(node.value.start, |(_, at)| *at)
+    /// Gives `each` every object: its path, and its members' keys and their places.
+    pub fn each_object(&self, mut each: impl FnMut(&Path, &[&(String, usize)])) {
+        let mut todo = vec![(Path::default(), self)];
+        while let Some((path, node)) = todo.pop() {
+            let keys: Vec<_> = node
+                .children
+                .iter()
+                .filter_map(|child| child.key.as_ref())
+                .collect();
+            if !keys.is_empty() {
+                each(&path, &keys);
+            }
+            let children = node.children.iter().enumerate();
+            // Last in, first out: in the text's order.
+            todo.extend(
+                children
+                    .rev()
+                    .map(|(index, child)| (path.then(child.step(index)), child)),
+            );
+        }
     }
 
     /// Where a value stands. Of a path that leads nowhere, the value it leaves off at.

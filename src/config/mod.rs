@@ -19,6 +19,7 @@ pub mod process;
 pub mod ranges;
 pub mod resources;
 pub mod seccomp;
+mod strict;
 
 pub use document::{Document, Fault};
 pub use hooks::{Hook, Hooks};
@@ -124,3 +125,6 @@ pub struct Root {
     #[serde(skip_serializing_if = "de::is_default")]
     pub readonly: bool,
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,16 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Path(pub Vec<Step>);
 
+impl Path {
+    /// The path of what is in the value.
+    #[must_use]
+    pub fn then(&self, step: impl Into<Step>) -> Self {
+        let mut path = self.clone();
+        path.0.push(step.into());
+        path
+    }
+}
+
 /// One step of a way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -65,8 +75,6 @@ fn is_word(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn paths_read_as_one_would_write_them() {
         assert_eq!(at![].to_string(), "");

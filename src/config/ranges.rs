@@ -108,3 +108,50 @@ where
         RangeList::parse(text).map_err(|why| format!("invalid memory policy nodes: {why}"))
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read_as_runc_reads_them() {
+        let mask = |text| RangeList::parse(text).unwrap().to_mask();
+        for (text, expected) in [
+            ("0", 0x1),
+            ("0-1", 0x3),
+            (",0,1,", 0x3),
+            ("0,1,2-3", 0xF),
+            ("1, 2, 1-2", 0x6),
+            ("    , 1   , 3  ,  5-7,    ", 0xEA),
+        ] {
+            assert_eq!(mask(text), [expected], "{text:?}");
+        }
+        assert_eq!(mask("63-64,129"), [1 << 63, 1, 2]);
+        assert_eq!(RangeList::parse("32767").unwrap().count(), 1);
+        assert_eq!(RangeList::parse(" 0-3,7").unwrap().to_string(), "0-3,7");
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused() {
+        for text in [
+            "",
+            ",",
+            " ",
+            "-",
+            "1-",
+            "-3",
+            "+1",
+            "1 - 2",
+            "54-53",
+            "a",
+            "0x1",
+            "1-2-3",
+            "32768",
+            "4294967296",
+            "0-9876543210",
+        ] {
+            assert!(RangeList::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

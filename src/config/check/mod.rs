@@ -96,3 +96,6 @@ impl Findings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
