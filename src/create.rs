@@ -130,6 +130,7 @@ fn bring_up(
 ) -> Result<Running> {
     let resources = config.linux.resources.clone().unwrap_or_default();
     record.cgroups.create(&resources)?;
+    record.cgroups_existed = false;
     record.cgroups.apply(&resources)?;
     record.cgroups.apply_devices(&resources.devices)?;
     let gate = gate::make(directory.as_fd())?;
@@ -178,6 +179,7 @@ fn intent(
         annotations: config.annotations.clone(),
         creator: HostProcess::current(rustix::process::getpid())?,
         process: None,
+        cgroups_existed: cgroups.paths().first().is_some_and(|path| path.exists()),
         cgroups,
         namespaces: plan.namespaces.new | joined,
         setgroups: plan.namespaces.setgroups,

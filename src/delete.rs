@@ -24,10 +24,7 @@ const CREATOR_PATIENCE: Duration = Duration::from_millis(100);
 /// # Errors
 /// Where the container runs and `--force` is not given; where something cannot be removed.
 pub fn run(globals: &Globals, args: &cli::Delete) -> Result<()> {
-    let id = match ContainerId::new(&args.id) {
-        Err(_) if args.force => return Ok(()),
-        other => other?,
-    };
+    let id = ContainerId::new(&args.id)?;
     let directory = match globals.root.open(&id) {
         Err(error) if args.force && error.code() == Code::NotFound => return Ok(()),
         other => other?,
@@ -83,7 +80,9 @@ fn override_lock(directory: &Directory) -> Result<crate::container::Lock> {
 /// What cannot be killed or removed, by name.
 pub fn destroy(directory: &Directory, record: &Record) -> Result<()> {
     kill_all(record)?;
-    record.cgroups.remove()?;
+    if !record.is_mere_intent() {
+        record.cgroups.remove()?;
+    }
     for hook in &record.poststop {
         // A failing poststop hook is logged, and the others run (runtime.md, "Lifecycle", step 13).
         if let Err(error) = hooks::run(std::slice::from_ref(hook), &record.state(Status::Stopped)) {
@@ -106,7 +105,9 @@ pub fn kill_all(record: &Record) -> Result<()> {
         // It fails only where it is gone already.
         let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
     }
-    record.cgroups.signal_all(Signal::KILL)?;
+    if !record.is_mere_intent() {
+        record.cgroups.signal_all(Signal::KILL)?;
+    }
     match &init {
         Some(pidfd) if !spawn::ended_within(pidfd.as_fd(), Some(DEATH_DEADLINE))? => Err(Error::new(
             Code::Timeout,

@@ -35,6 +35,9 @@ pub struct Record {
     pub process: Option<HostProcess>,
     /// Its cgroups.
     pub cgroups: Manager,
+    /// Whether there was a cgroup of that path before: until it is known to be free to use, the
+    /// processes in it may be another container's.
+    pub cgroups_existed: bool,
     /// `CLONE_NEW*` bits of the namespaces that it does not share with the runtime.
     pub namespaces: u64,
     /// Whether its user namespace permits setgroups(2).
@@ -48,6 +51,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whether the cgroups may be another's: `create` found some, and had not got to the point
+    /// of knowing that nobody was in them.
+    pub fn is_mere_intent(&self) -> bool {
+        self.process.is_none() && self.cgroups_existed
+    }
+
     /// The spec's state of it, with `status`.
     pub fn state(&self, status: Status) -> State {
         State {

@@ -101,7 +101,8 @@ fn branch_off(new: u64, wire: &Wire) -> Result<()> {
         into_cgroup: None,
     };
     match fork(&clone).context(|| "making the container's process in its namespaces")? {
-        Forked::Child => Ok(()),
+        // The parent learns of this process before it hears from it.
+        Forked::Child => wire.await_continue(),
         Forked::Parent { pid, pidfd } => {
             wire.send(
                 &FromInit::Forked {

@@ -183,5 +183,14 @@ fn pivot() -> Result<()> {
     )
     .context(|| "cutting off the old root")?;
     rustix::process::fchdir(&old).context(|| "entering the old root")?;
-    mounts::detach(c".")
+    // Where something was mounted over the old root, that goes first; and none may stay: a
+    // process that joins the namespace would find itself in the topmost.
+    let mut detached = false;
+    loop {
+        match mounts::detach(c".") {
+            Ok(()) => detached = true,
+            Err(error) if detached && error.errno() == Some(libc::EINVAL) => return Ok(()),
+            Err(error) => return Err(error.context("leaving the old root")),
+        }
+    }
 }

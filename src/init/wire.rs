@@ -8,7 +8,8 @@
 //!   Plan (+ plan, cgroup, namespace fds) ->
 //!                                        <- Unshared         only with a new user namespace
 //!   Continue (mappings written)          ->
-//!                                        <- Forked (+ pidfd) only where the plan forks
+//!                                        <- Forked (+ pidfd) only where the plan forks;
+//!   Continue (to the new process)        ->                   in exec it comes last
 //!                                        <- MountSource      for each source the parent opens
 //!   Descriptor (+ fd)                    ->
 //!                                        <- RuntimeHooks     only with hooks or network devices

@@ -140,7 +140,7 @@ impl<'a> Conversation<'a> {
         first.release();
         self.pid = pid;
         self.pidfd = kept;
-        Ok(())
+        self.proceed()
     }
 
     fn send_source(&self, index: u32) -> Result<()> {

@@ -81,6 +81,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop((theirs, program));
+    log::debug!("the init stage is process {}", pid.as_raw_nonzero());
     let conversation = Conversation::new(plan, launch.runtime, ours, pid, pidfd)?;
     conversation.send_plan(&launch.built.namespaces, &launch.cgroup_files, launch.gate.as_ref())?;
     drop((launch.gate, launch.cgroup_files));

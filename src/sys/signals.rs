@@ -68,9 +68,21 @@ fn change_mask(how: libc::c_int, mask: &SignalSet) -> SignalSet {
 /// Gives every signal its default action again: ignored ones survive execve(2), and a
 /// container must not inherit what its engine happens to ignore.
 pub fn reset_dispositions() {
+    // The kernel's own struct sigaction: handler, flags, restorer, mask. All zero is SIG_DFL.
+    // By system call, because libc hides two real-time signals that an engine may ignore too.
+    let default = [0_u64; 4];
     for number in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL runs no code of ours; a number that cannot be changed fails harmlessly.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        // SAFETY: the kernel reads at most 32 bytes; SIG_DFL runs no code of ours; a number that
+        // cannot be changed fails harmlessly.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            )
+        };
     }
 }
 

@@ -116,9 +116,10 @@ fn capabilities(
         bounding,
         permitted,
         inheritable,
-        // The kernel keeps these two within the others (capabilities(7)).
-        effective: set(&config.effective, permitted),
-        ambient: set(&config.ambient, permitted & inheritable),
+        // The kernel keeps these two within the others (capabilities(7)). That a default
+        // config of runc's asks for ambient ones without inheritable ones needs no warning.
+        effective: set(&config.effective, grantable) & permitted,
+        ambient: set(&config.ambient, grantable) & permitted & inheritable,
     };
     if !ignored.is_empty() {
         log::warn!(
