@@ -52,6 +52,14 @@ impl Fault {
     }
 }
 
+/// A key that the type does not know.
+struct UnknownKey {
+    path: Path,
+    offset: usize,
+    /// The key it was most likely meant to be.
+    meant: Option<&'static str>,
+}
+
 /// A JSON text and the name it has in messages.
 pub struct Document {
     name: PathBuf,
@@ -100,8 +108,8 @@ impl Document {
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
         let (value, saw_unknown) = self.read()?;
         if saw_unknown {
-            for line in self.unknown_keys::<T>() {
-                log::warn!("{line}");
+            for key in self.unknown_keys::<T>() {
+                log::warn!("{}", self.unknown_key(&key));
             }
         }
         Ok(value)
@@ -117,7 +125,7 @@ impl Document {
         let mut reader = serde_json::Deserializer::from_str(text);
         let value = T::deserialize(Strict::new(&mut reader, &saw_unknown))
             .and_then(|value| reader.end().map(|()| value))
-            .map_err(|error| self.unreadable(&error))?;
+            .map_err(|error| self.unreadable::<T>(&error))?;
         self.refuse_nul(text)?;
         Ok((value, saw_unknown.get()))
     }
@@ -169,37 +177,55 @@ impl Document {
         }
     }
 
-    /// A line for each key that a `T` does not know.
-    fn unknown_keys<T: DeserializeOwned>(&self) -> Vec<String> {
-        let mut lines = Vec::new();
+    /// The keys that a `T` does not know.
+    fn unknown_keys<T: DeserializeOwned>(&self) -> Vec<UnknownKey> {
+        let mut found = Vec::new();
         Node::read(&self.text).each_object(|path, members| {
             let known = keys::known::<T>(path);
             // What has no keys of its own, such as annotations, may have any.
-            let unknown = |key: &str| !known.is_empty() && !known.contains(&key);
-            for (key, offset) in members.iter().filter(|(key, _)| unknown(key)) {
-                let message = match keys::nearest(key, known) {
-                    Some(key) => format!("unknown key, did you mean {key:?}?"),
-                    None => "unknown key".to_owned(),
-                };
-                lines.push(self.line(*offset, &path.then(key.as_str()), &message));
+            let is_unknown = |key: &str| !known.is_empty() && !known.contains(&key);
+            for (key, offset) in members.iter().filter(|(key, _)| is_unknown(key)) {
+                found.push(UnknownKey {
+                    path: path.then(key),
+                    offset: *offset,
+                    meant: keys::nearest(key, known),
+                });
             }
         });
-        lines
+        found
+    }
+
+    fn unknown_key(&self, key: &UnknownKey) -> String {
+        let message = match key.meant {
+            Some(meant) => format!("unknown key, did you mean {meant:?}?"),
+            None => "unknown key".to_owned(),
+        };
+        self.line(key.offset, &key.path, &message)
     }
 
     /// serde_json says where it stopped reading; what is wrong is the value before.
-    fn unreadable(&self, error: &serde_json::Error) -> Error {
+    fn unreadable<T: DeserializeOwned>(&self, error: &serde_json::Error) -> Error {
         let message = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
         let message = message.strip_suffix(&place).unwrap_or(&message);
         let stopped = self.offset(error.line(), error.column());
-        let (path, offset) = if error.is_data() {
-            let lacks = message.contains("missing field") || message.starts_with(NO_OBJECT);
-            Node::read(&self.text).around(stopped, lacks)
-        } else {
-            (Path::default(), stopped.saturating_sub(1))
+        if !error.is_data() {
+            let line = self.line(stopped.saturating_sub(1), &Path::default(), message);
+            return Error::new(Code::InvalidConfig, line);
+        }
+        let lacks_field = message.contains("missing field");
+        let whole = lacks_field || message.starts_with(NO_OBJECT);
+        let (path, offset) = Node::read(&self.text).around(stopped, whole);
+        let error = Error::new(Code::InvalidConfig, self.line(offset, &path, message));
+        // What is missed may be there under a wrong name.
+        let is_it = |key: &UnknownKey| {
+            let name = key.meant.map(|meant| format!("`{meant}`"));
+            name.is_some_and(|name| message.contains(&name)) && key.path.is_in(&path)
         };
-        Error::new(Code::InvalidConfig, self.line(offset, &path, message))
+        match lacks_field.then(|| self.unknown_keys::<T>().into_iter().find(is_it)) {
+            Some(Some(key)) => error.hint(format!("{} is an unknown key", key.path)),
+            _ => error,
+        }
     }
 
     /// The byte that serde_json calls line and column: it counts lines from 1 and the
@@ -216,6 +242,8 @@ impl Document {
     fn line(&self, offset: usize, path: &Path, message: &str) -> String {
         let Position { line, column } = Position::of(&self.text, offset);
         let name = self.name.display();
+        // serde quotes some values as they are, and they may have a newline.
+        let message = message.replace('\n', "\\n");
         if path.0.is_empty() {
             format!("{name}:{line}:{column}: {message}")
         } else {

@@ -23,9 +23,10 @@ fn error<T: DeserializeOwned>(text: &str) -> String {
 fn unknown<T: DeserializeOwned>(text: &str) -> String {
     let document = document(text);
     assert!(document.read::<T>().unwrap().1);
-    let lines = document.unknown_keys::<T>();
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    lines[0].strip_prefix("/b/config.json:").unwrap().to_owned()
+    let keys = document.unknown_keys::<T>();
+    assert_eq!(keys.len(), 1);
+    let line = document.unknown_key(&keys[0]);
+    line.strip_prefix("/b/config.json:").unwrap().to_owned()
 }
 
 /// A config with these members beside the ones it must have.
@@ -196,6 +197,29 @@ fn a_missing_field_is_told_at_the_object_that_lacks_it() {
     for (text, expected) in cases {
         assert_eq!(error::<Config>(&text), expected);
     }
+}
+
+#[test]
+fn a_field_that_is_there_under_a_wrong_name_is_pointed_at() {
+    let cases = [
+        (
+            with(r#""mounts": [{"destnation": "/a", "tpye": "b"}]"#),
+            "2:12: mounts[0]: missing field `destination` (mounts[0].destnation is an unknown key)",
+        ),
+        (
+            r#"{"OCIVersion": "1.0.0", "x": 1}"#.to_owned(),
+            "1:1: missing field `ociVersion` (OCIVersion is an unknown key)",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(error::<Config>(&text), expected);
+    }
+}
+
+#[test]
+fn an_error_is_one_line() {
+    let text = with(r#""linux": {"namespaces": [{"type": "a\nb"}]}"#);
+    assert!(error::<Config>(&text).contains("unknown variant `a\\nb`"));
 }
 
 #[test]

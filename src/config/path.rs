@@ -14,6 +14,13 @@ impl Path {
         path.0.push(step.into());
         path
     }
+
+    /// Whether this is the path of a member or element of what is at `parent`.
+    pub fn is_in(&self, parent: &Self) -> bool {
+        self.0
+            .split_last()
+            .is_some_and(|(_, rest)| rest == parent.0)
+    }
 }
 
 /// One step of a way.
