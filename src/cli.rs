@@ -286,7 +286,11 @@ pub struct Ps {
     #[arg(value_name = "CONTAINER-ID")]
     pub id: String,
     /// Options for ps(1) [default: -ef]
-    #[arg(value_name = "PS-OPTIONS", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "PS-OPTIONS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     pub options: Vec<String>,
 }
 

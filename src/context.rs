@@ -42,7 +42,8 @@ impl Context {
 /// the environment still tells of that user.
 fn default_root() -> PathBuf {
     let user = std::env::var("USER").unwrap_or_default();
-    let is_users = !rustix::process::geteuid().is_root() || (is_rootless() && !user.is_empty() && user != "root");
+    let is_users = !rustix::process::geteuid().is_root()
+        || (is_rootless() && !user.is_empty() && user != "root");
     match std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
         Some(dir) if is_users => PathBuf::from(dir).join("tare"),
         _ => PathBuf::from("/run/tare"),

@@ -55,9 +55,12 @@ pub enum Terminal {
 /// Where there is no such directory.
 pub fn bundle_path(given: Option<&Path>) -> Result<PathBuf> {
     let path = given.unwrap_or(Path::new("."));
-    let absolute = path.canonicalize().context(|| format!("opening the bundle {}", path.display()))?;
+    let absolute = path
+        .canonicalize()
+        .context(|| format!("opening the bundle {}", path.display()))?;
     // As runc: hooks of the runtime's namespace are run in the bundle.
-    rustix::process::chdir(&absolute).context(|| format!("entering the bundle {}", path.display()))?;
+    rustix::process::chdir(&absolute)
+        .context(|| format!("entering the bundle {}", path.display()))?;
     Ok(absolute)
 }
 
@@ -76,7 +79,9 @@ pub fn create(
     let document = Document::regular(&bundle.join("config.json"))?;
     let config = config::checked(&document)?;
     check_terminal(args, &config, terminal)?;
-    let cgroups = globals.cgroups()?.manager(config.linux.cgroups_path.as_deref(), id.as_str())?;
+    let cgroups = globals
+        .cgroups()?
+        .manager(config.linux.cgroups_path.as_deref(), id.as_str())?;
     let listen = handover::listen_fds();
     let notifies = notify::asked_for().is_some();
     let mut more_env = listen.environment();
@@ -94,7 +99,9 @@ pub fn create(
             new_keyring: !args.no_new_keyring,
             preserved_fds,
             more_env: &more_env,
-            notify_dir: notifies.then(|| notify::directory(directory.path())).as_deref(),
+            notify_dir: notifies
+                .then(|| notify::directory(directory.path()))
+                .as_deref(),
         },
     );
     let made = built.and_then(|built| {
@@ -109,8 +116,20 @@ pub fn create(
     let (built, mut record) = made.inspect_err(|_| remove_empty(&directory))?;
     // From here on whoever interrupts us is heard only between two steps.
     signals::block(&SignalSet::of(HELD_BACK));
-    match bring_up(args, &config, &directory, &lock, &mut record, built, terminal) {
-        Ok(init) => Ok(Created { directory, record, init }),
+    match bring_up(
+        args,
+        &config,
+        &directory,
+        &lock,
+        &mut record,
+        built,
+        terminal,
+    ) {
+        Ok(init) => Ok(Created {
+            directory,
+            record,
+            init,
+        }),
         Err(error) => {
             undo(&directory, &record);
             Err(error)
@@ -135,13 +154,21 @@ fn bring_up(
     record.cgroups.apply_devices(&resources.devices)?;
     let gate = gate::make(directory.as_fd())?;
     let mut hooks = hooks_of_kind("prestart", &config.hooks.prestart, None)?;
-    hooks.extend(hooks_of_kind("createRuntime", &config.hooks.create_runtime, None)?);
+    hooks.extend(hooks_of_kind(
+        "createRuntime",
+        &config.hooks.create_runtime,
+        None,
+    )?);
     let mut launched = launch::launch(Launch {
         built,
         cgroup_files: record.cgroups.attach_files()?,
         into_cgroup: record.cgroups.clone_target()?,
         gate: Some((gate, lock.as_fd())),
-        runtime: Some(Runtime { config, hooks, state: record.state(Status::Creating) }),
+        runtime: Some(Runtime {
+            config,
+            hooks,
+            state: record.state(Status::Creating),
+        }),
     })?;
     if terminal == Terminal::HandedOver {
         handover::terminal(launched.terminal.take(), args.console_socket.as_deref())?;
@@ -168,12 +195,20 @@ fn intent(
     built: &Built,
 ) -> Result<Record> {
     let plan = &built.plan;
-    let joined = plan.namespaces.join.iter().fold(0, |bits, join| bits | join.kinds);
+    let joined = plan
+        .namespaces
+        .join
+        .iter()
+        .fold(0, |bits, join| bits | join.kinds);
     Ok(Record {
         oci_version: config.oci_version.clone(),
         id: id.as_str().to_owned(),
         bundle: bundle.to_owned(),
-        rootfs: plan.rootfs.as_ref().map(|rootfs| rootfs.path.clone()).unwrap_or_default(),
+        rootfs: plan
+            .rootfs
+            .as_ref()
+            .map(|rootfs| rootfs.path.clone())
+            .unwrap_or_default(),
         created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
         owner_uid: rustix::process::getuid().as_raw(),
         annotations: config.annotations.clone(),
@@ -200,6 +235,9 @@ fn remove_empty(directory: &Directory) {
 /// `delete --force`.
 fn undo(directory: &Directory, record: &Record) {
     if let Err(error) = delete::destroy(directory, record) {
-        log::warn!("after a failed create: {error} (try: delete --force {})", record.id);
+        log::warn!(
+            "after a failed create: {error} (try: delete --force {})",
+            record.id
+        );
     }
 }

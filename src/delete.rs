@@ -37,7 +37,11 @@ pub fn run(globals: &Globals, args: &cli::Delete) -> Result<()> {
 /// # Errors
 /// See [`run`].
 pub fn delete(directory: &Directory, id: &ContainerId, force: bool) -> Result<()> {
-    let _lock = if force { override_lock(directory)? } else { directory.lock(PATIENCE)? };
+    let _lock = if force {
+        override_lock(directory)?
+    } else {
+        directory.lock(PATIENCE)?
+    };
     let record = match directory.read() {
         // A create that died before it could say what it was about to make: so nothing was made.
         Err(error) if error.code() == Code::NotFound && force => return directory.remove(),
@@ -49,7 +53,10 @@ pub fn delete(directory: &Directory, id: &ContainerId, force: bool) -> Result<()
         status => {
             return Err(Error::new(
                 Code::WrongState,
-                format!("cannot delete container {id} that is not stopped: {}", status.as_str()),
+                format!(
+                    "cannot delete container {id} that is not stopped: {}",
+                    status.as_str()
+                ),
             )
             .hint("kill it first, or use --force"));
         }
@@ -63,7 +70,11 @@ fn override_lock(directory: &Directory) -> Result<crate::container::Lock> {
         Err(error) if error.code() == Code::Timeout => {}
         other => return other,
     }
-    let creator = directory.read().ok().filter(|record| record.process.is_none()).map(|record| record.creator);
+    let creator = directory
+        .read()
+        .ok()
+        .filter(|record| record.process.is_none())
+        .map(|record| record.creator);
     if let Some(pidfd) = creator.map(|creator| creator.open()).transpose()?.flatten() {
         log::warn!("killing the create that is still at work on the container");
         // It fails only where it is gone already.
@@ -109,11 +120,16 @@ pub fn kill_all(record: &Record) -> Result<()> {
         record.cgroups.signal_all(Signal::KILL)?;
     }
     match &init {
-        Some(pidfd) if !spawn::ended_within(pidfd.as_fd(), Some(DEATH_DEADLINE))? => Err(Error::new(
-            Code::Timeout,
-            format!("the container's process {} did not die within {DEATH_DEADLINE:?} of SIGKILL", record.process.map_or(0, |p| p.pid)),
-        )
-        .hint("is it stuck in the kernel (state D in ps)?")),
+        Some(pidfd) if !spawn::ended_within(pidfd.as_fd(), Some(DEATH_DEADLINE))? => {
+            Err(Error::new(
+                Code::Timeout,
+                format!(
+                    "the container's process {} did not die within {DEATH_DEADLINE:?} of SIGKILL",
+                    record.process.map_or(0, |p| p.pid)
+                ),
+            )
+            .hint("is it stuck in the kernel (state D in ps)?"))
+        }
         _ => Ok(()),
     }
 }

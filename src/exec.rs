@@ -22,7 +22,11 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
     check_status(&directory, &record, args.ignore_paused)?;
     let config = config::load(&directory.config_path())?;
     let process = process(&config, args)?;
-    handover::check_terminal(process.terminal, args.detach, args.console_socket.as_deref())?;
+    handover::check_terminal(
+        process.terminal,
+        args.detach,
+        args.console_socket.as_deref(),
+    )?;
     handover::check_preserved(args.preserve_fds)?;
     let cgroups = match args.cgroup.as_slice() {
         [] => record.cgroups.clone(),
@@ -77,7 +81,8 @@ fn process(config: &Config, args: &cli::Exec) -> Result<Process> {
         return config::load_process(path);
     }
     if args.command.is_empty() {
-        return Err(Error::new(Code::Usage, "process args cannot be empty").hint("name a program to execute"));
+        return Err(Error::new(Code::Usage, "process args cannot be empty")
+            .hint("name a program to execute"));
     }
     let mut process = config.require_process()?.clone();
     process.args.clone_from(&args.command);
@@ -106,7 +111,10 @@ fn absolute(cwd: &std::path::Path) -> Result<PathBuf> {
     if cwd.is_absolute() {
         return Ok(cwd.to_owned());
     }
-    Err(Error::new(Code::Usage, format!("--cwd: {} is not an absolute path", cwd.display())))
+    Err(Error::new(
+        Code::Usage,
+        format!("--cwd: {} is not an absolute path", cwd.display()),
+    ))
 }
 
 /// Adds to every set but the inheritable one: what a program's file could inherit is no
@@ -129,13 +137,19 @@ fn add_capabilities(process: &mut Process, names: &[String]) {
 /// `UID[:GID]`: decimal numbers below 2^32-1, and nothing else (CVE-2026-30892).
 fn parse_user(text: &str, default_gid: u32) -> Result<(u32, u32)> {
     let wrong = || {
-        Error::new(Code::Usage, format!("--user: {text:?} is not UID or UID:GID"))
-            .hint("numbers from 0 to 4294967294; names are not looked up")
+        Error::new(
+            Code::Usage,
+            format!("--user: {text:?} is not UID or UID:GID"),
+        )
+        .hint("numbers from 0 to 4294967294; names are not looked up")
     };
     let id = |digits: &str| {
         let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         // The last number means "no change" to the kernel.
-        let number = digits.parse().ok().filter(|&id: &u32| is_number && id != u32::MAX);
+        let number = digits
+            .parse()
+            .ok()
+            .filter(|&id: &u32| is_number && id != u32::MAX);
         number.ok_or_else(wrong)
     };
     match text.split_once(':') {
@@ -153,10 +167,27 @@ mod tests {
 
     #[test]
     fn a_user_is_two_numbers_and_nothing_else() {
-        for (text, ids) in [("1", (1, 7)), ("1:2", (1, 2)), ("0:0", (0, 0)), ("4294967294", (u32::MAX - 1, 7))] {
+        for (text, ids) in [
+            ("1", (1, 7)),
+            ("1:2", (1, 2)),
+            ("0:0", (0, 0)),
+            ("4294967294", (u32::MAX - 1, 7)),
+        ] {
             assert_eq!(parse_user(text, 7).ok(), Some(ids), "{text}");
         }
-        for bad in ["", ":2", "1:", " 1", "+1", "1x", "-1", "4294967295", "4294967296", "root", "1:2:3"] {
+        for bad in [
+            "",
+            ":2",
+            "1:",
+            " 1",
+            "+1",
+            "1x",
+            "-1",
+            "4294967295",
+            "4294967296",
+            "root",
+            "1:2:3",
+        ] {
             assert!(parse_user(bad, 7).is_err(), "{bad:?}");
         }
     }

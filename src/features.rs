@@ -68,12 +68,29 @@ pub fn run() -> Result<()> {
     output::json_pretty(&Features {
         oci_version_min: "1.0.0",
         oci_version_max: version::SPEC,
-        hooks: ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
+        hooks: [
+            "prestart",
+            "createRuntime",
+            "createContainer",
+            "startContainer",
+            "poststart",
+            "poststop",
+        ],
         mount_options: mounts::known_options(),
         linux: Linux {
-            namespaces: ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
-            capabilities: capabilities::known_to_kernel().map(|(name, _)| name).collect(),
-            cgroup: Cgroup { v1: true, v2: false, systemd: false, systemd_user: false, rdma: true },
+            namespaces: [
+                "cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts",
+            ],
+            capabilities: capabilities::known_to_kernel()
+                .map(|(name, _)| name)
+                .collect(),
+            cgroup: Cgroup {
+                v1: true,
+                v2: false,
+                systemd: false,
+                systemd_user: false,
+                rdma: true,
+            },
             seccomp: Enabled { enabled: false },
             apparmor: Enabled { enabled: true },
             selinux: Enabled { enabled: true },
@@ -88,12 +105,21 @@ pub fn run() -> Result<()> {
                     "MPOL_PREFERRED_MANY",
                     "MPOL_WEIGHTED_INTERLEAVE",
                 ],
-                flags: ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"],
+                flags: [
+                    "MPOL_F_NUMA_BALANCING",
+                    "MPOL_F_RELATIVE_NODES",
+                    "MPOL_F_STATIC_NODES",
+                ],
             },
-            mount_extensions: MountExtensions { idmap: Enabled { enabled: false } },
+            mount_extensions: MountExtensions {
+                idmap: Enabled { enabled: false },
+            },
             net_devices: Enabled { enabled: true },
         },
-        annotations: BTreeMap::from([("org.opencontainers.tare.version", env!("CARGO_PKG_VERSION"))]),
+        annotations: BTreeMap::from([(
+            "org.opencontainers.tare.version",
+            env!("CARGO_PKG_VERSION"),
+        )]),
         potentially_unsafe_config_annotations: [],
     })?;
     output::text("\n")

@@ -33,7 +33,11 @@ pub fn stand_in(process: Running, notify: Option<NotifySocket>) -> Result<Status
             return Ok(status);
         }
         let mut polled = vec![PollFd::new(&signals, PollFlags::IN)];
-        polled.extend(notify.as_ref().map(|socket| PollFd::new(socket, PollFlags::IN)));
+        polled.extend(
+            notify
+                .as_ref()
+                .map(|socket| PollFd::new(socket, PollFlags::IN)),
+        );
         if let Some(terminal) = &terminal {
             terminal.poll_for(&mut polled);
         }
@@ -43,7 +47,10 @@ pub fn stand_in(process: Running, notify: Option<NotifySocket>) -> Result<Status
         };
         let notified = notify.is_some() && !polled[1].revents().is_empty();
         drop(polled);
-        if notified && let Some(socket) = &notify && socket.relay(process.pid.as_raw_nonzero().get())? {
+        if notified
+            && let Some(socket) = &notify
+            && socket.relay(process.pid.as_raw_nonzero().get())?
+        {
             notify = None;
         }
         while let Some(signal) = signals::next(&signals).context(|| "reading a signal")? {
@@ -60,7 +67,9 @@ fn handle(number: i32, pidfd: &OwnedFd, terminal: Option<&Terminal>) -> Result<(
     if number == Signal::CHILD.as_raw() {
         return Ok(());
     }
-    if number == Signal::WINCH.as_raw() && let Some(terminal) = terminal {
+    if number == Signal::WINCH.as_raw()
+        && let Some(terminal) = terminal
+    {
         return terminal.resize();
     }
     match signals::send(pidfd.as_fd(), number) {
@@ -76,15 +85,22 @@ fn reap(process: Pid) -> Result<Option<Status>> {
     loop {
         match rustix::process::wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) if pid == process => {
-                return Ok(Some(match (status.exit_status(), status.terminating_signal()) {
-                    (Some(code), _) => Status::Exited(code),
-                    (None, signal) => Status::Signaled(signal.unwrap_or_default()),
-                }));
+                return Ok(Some(
+                    match (status.exit_status(), status.terminating_signal()) {
+                        (Some(code), _) => Status::Exited(code),
+                        (None, signal) => Status::Signaled(signal.unwrap_or_default()),
+                    },
+                ));
             }
             Ok(Some(_)) => {}
             Ok(None) => return Ok(None),
             Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(crate::error::Error::system("waiting for the container's process", error)),
+            Err(error) => {
+                return Err(crate::error::Error::system(
+                    "waiting for the container's process",
+                    error,
+                ));
+            }
         }
     }
 }

@@ -4,7 +4,8 @@
 use crate::error::{Code, Context, Error, Result};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType,
 };
 use rustix::process::Pid;
 use std::io::{IoSlice, Write};
@@ -17,10 +18,16 @@ use std::path::Path;
 ///
 /// # Errors
 /// Where nobody would take the terminal, or there is none to take.
-pub fn check_terminal(wants_terminal: bool, detached: bool, console_socket: Option<&Path>) -> Result<()> {
+pub fn check_terminal(
+    wants_terminal: bool,
+    detached: bool,
+    console_socket: Option<&Path>,
+) -> Result<()> {
     let refuse = |message: &str| Err(Error::new(Code::Usage, message));
     match (wants_terminal, detached, console_socket) {
-        (true, true, None) => refuse("cannot allocate tty if tare will detach without setting console socket"),
+        (true, true, None) => {
+            refuse("cannot allocate tty if tare will detach without setting console socket")
+        }
         (false, _, Some(_)) | (_, false, Some(_)) => {
             refuse("cannot use console socket if tare will not detach or allocate tty")
         }
@@ -34,9 +41,8 @@ pub fn check_terminal(wants_terminal: bool, detached: bool, console_socket: Opti
 /// Those of connecting and sending.
 pub fn terminal(master: Option<OwnedFd>, socket: Option<&Path>) -> Result<()> {
     match (master, socket) {
-        (Some(master), Some(path)) => {
-            send(path, "/dev/ptmx", master.as_fd()).context(|| format!("--console-socket: {}", path.display()))
-        }
+        (Some(master), Some(path)) => send(path, "/dev/ptmx", master.as_fd())
+            .context(|| format!("--console-socket: {}", path.display())),
         _ => Ok(()),
     }
 }
@@ -47,24 +53,34 @@ pub fn terminal(master: Option<OwnedFd>, socket: Option<&Path>) -> Result<()> {
 /// Those of connecting and sending.
 pub fn pidfd(pidfd: &OwnedFd, socket: Option<&Path>) -> Result<()> {
     match socket {
-        Some(path) => send(path, "pidfd", pidfd.as_fd()).context(|| format!("--pidfd-socket: {}", path.display())),
+        Some(path) => send(path, "pidfd", pidfd.as_fd())
+            .context(|| format!("--pidfd-socket: {}", path.display())),
         None => Ok(()),
     }
 }
 
 /// Sends a descriptor with a name for it, as receivers of runc's expect.
 fn send(path: &Path, name: &str, fd: BorrowedFd<'_>) -> Result<()> {
-    let socket =
-        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-            .context(|| "making a socket")?;
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .context(|| "making a socket")?;
     let address = SocketAddrUnix::new(path).context(|| "its path")?;
     rustix::net::connect(&socket, &address).context(|| "connecting")?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let fds = [fd];
     control.push(SendAncillaryMessage::ScmRights(&fds));
-    rustix::net::sendmsg(&socket, &[IoSlice::new(name.as_bytes())], &mut control, SendFlags::NOSIGNAL)
-        .context(|| "sending a descriptor")?;
+    rustix::net::sendmsg(
+        &socket,
+        &[IoSlice::new(name.as_bytes())],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )
+    .context(|| "sending a descriptor")?;
     Ok(())
 }
 
@@ -77,9 +93,15 @@ pub fn pid_file(pid: Pid, path: Option<&Path>) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}"));
     let doing = || format!("--pid-file: writing {}", path.display());
-    let options = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o666).clone();
+    let options = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o666)
+        .clone();
     let mut file = options.open(&temporary).context(doing)?;
-    file.write_all(pid.as_raw_nonzero().to_string().as_bytes()).context(doing)?;
+    file.write_all(pid.as_raw_nonzero().to_string().as_bytes())
+        .context(doing)?;
     std::fs::rename(&temporary, path).context(doing)
 }
 
@@ -95,7 +117,9 @@ pub fn listen_fds() -> ListenFds {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
     let own_pid = rustix::process::getpid().as_raw_nonzero().get();
     let ours = number("LISTEN_PID").is_none_or(|pid| i64::from(pid) == i64::from(own_pid));
-    ListenFds { count: number("LISTEN_FDS").filter(|_| ours).unwrap_or(0) }
+    ListenFds {
+        count: number("LISTEN_FDS").filter(|_| ours).unwrap_or(0),
+    }
 }
 
 impl ListenFds {
@@ -103,7 +127,10 @@ impl ListenFds {
     pub fn environment(self) -> Vec<(String, String)> {
         match self.count {
             0 => Vec::new(),
-            count => vec![("LISTEN_FDS".into(), count.to_string()), ("LISTEN_PID".into(), "1".into())],
+            count => vec![
+                ("LISTEN_FDS".into(), count.to_string()),
+                ("LISTEN_PID".into(), "1".into()),
+            ],
         }
     }
 }
@@ -124,7 +151,12 @@ pub fn check_preserved(count: u32) -> Result<()> {
                     format!("--preserve-fds: file descriptor {number} is not open"),
                 ));
             }
-            Err(error) => return Err(Error::system(format!("looking at descriptor {number}"), error)),
+            Err(error) => {
+                return Err(Error::system(
+                    format!("looking at descriptor {number}"),
+                    error,
+                ));
+            }
         }
     }
     Ok(())

@@ -52,7 +52,10 @@ fn signal_init(record: &Record, number: i32) -> Result<()> {
 fn signal_all(record: &Record, number: i32) -> Result<()> {
     match Signal::from_named_raw(number) {
         Some(signal) => record.cgroups.signal_all(signal),
-        None => Err(Error::new(Code::Usage, format!("signal {number} cannot be sent to all processes"))),
+        None => Err(Error::new(
+            Code::Usage,
+            format!("signal {number} cannot be sent to all processes"),
+        )),
     }
 }
 
@@ -63,7 +66,11 @@ fn parse_signal(text: &str) -> Result<i32> {
             .hint("a number from 0 to 64, or a name as in TERM, SIGTERM, SIGRTMIN+1")
     };
     if let Ok(number) = text.parse::<i32>() {
-        return if (0..=libc::SIGRTMAX()).contains(&number) { Ok(number) } else { Err(unknown()) };
+        return if (0..=libc::SIGRTMAX()).contains(&number) {
+            Ok(number)
+        } else {
+            Err(unknown())
+        };
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -80,8 +87,16 @@ fn parse_signal(text: &str) -> Result<i32> {
         None if rest.is_empty() => 0,
         None => return Err(unknown()),
     };
-    let number = if sign == '+' { base + i32::from(offset) } else { base - i32::from(offset) };
-    if (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&number) { Ok(number) } else { Err(unknown()) }
+    let number = if sign == '+' {
+        base + i32::from(offset)
+    } else {
+        base - i32::from(offset)
+    };
+    if (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&number) {
+        Ok(number)
+    } else {
+        Err(unknown())
+    }
 }
 
 /// signal(7), the standard signals and their synonyms.
@@ -128,7 +143,14 @@ mod tests {
 
     #[test]
     fn signals_are_read_as_runc_reads_them() {
-        for (text, number) in [("9", 9), ("KILL", 9), ("sigterm", 15), ("SigUsr1", 10), ("RTMIN+1", 35), ("SIGRTMAX", 64)] {
+        for (text, number) in [
+            ("9", 9),
+            ("KILL", 9),
+            ("sigterm", 15),
+            ("SigUsr1", 10),
+            ("RTMIN+1", 35),
+            ("SIGRTMAX", 64),
+        ] {
             assert_eq!(parse_signal(text).ok(), Some(number), "{text}");
         }
         for bad in ["", "65", "-1", "SIG", "NOPE", "RTMIN+99", "RTMAX-60", "15x"] {

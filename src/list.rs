@@ -15,7 +15,10 @@ use std::collections::HashMap;
 pub fn run(globals: &Context, args: &cli::List) -> Result<()> {
     let states = states(globals.root.all()?)?;
     if args.quiet {
-        let ids: String = states.iter().map(|state| format!("{}\n", state.id)).collect();
+        let ids: String = states
+            .iter()
+            .map(|state| format!("{}\n", state.id))
+            .collect();
         return output::text(&ids);
     }
     match args.format {
@@ -39,7 +42,10 @@ fn states(directories: Vec<Directory>) -> Result<Vec<State>> {
                 continue;
             }
         };
-        let owner = users.entry(record.owner_uid).or_insert_with_key(|&uid| user_name(uid)).clone();
+        let owner = users
+            .entry(record.owner_uid)
+            .or_insert_with_key(|&uid| user_name(uid))
+            .clone();
         let mut state = State::of(&directory, record)?;
         state.owner = owner;
         states.push(state);
@@ -70,5 +76,7 @@ fn rows(states: &[State]) -> Vec<[String; 6]> {
             state.owner.clone(),
         ]
     };
-    std::iter::once(heading).chain(states.iter().map(row)).collect()
+    std::iter::once(heading)
+        .chain(states.iter().map(row))
+        .collect()
 }

@@ -42,7 +42,10 @@ pub fn start(flags: &Global) -> Result<()> {
     };
     log::set_max_level(level);
     // It fails only where a logger is set already, and this is the one place that sets one.
-    let _ = log::set_boxed_logger(Box::new(Logger { file, format: flags.log_format }));
+    let _ = log::set_boxed_logger(Box::new(Logger {
+        file,
+        format: flags.log_format,
+    }));
     Ok(())
 }
 
@@ -89,7 +92,12 @@ impl Logger {
             LogFormat::Json => {
                 let is_failure = record.level() == Level::Error && !record.target().contains("::");
                 let code = is_failure.then(|| record.target());
-                let json = serde_json::to_string(&Json { level, msg: &message, time, code });
+                let json = serde_json::to_string(&Json {
+                    level,
+                    msg: &message,
+                    time,
+                    code,
+                });
                 // Strings always serialise.
                 json.unwrap_or_default() + "\n"
             }

@@ -5,12 +5,15 @@ use std::process::ExitCode;
 use tare::cli::{Cli, Command, Global};
 use tare::context::Context;
 use tare::error::Result;
-use tare::{create, delete, exec, features, init, kill, list, logger, pause, ps, run, spec, start, state, version};
+use tare::{
+    create, delete, exec, features, init, kill, list, logger, pause, ps, run, spec, start, state,
+    version,
+};
 
 fn main() -> ExitCode {
     // Before anything else: the init stage counts against the container's limits.
-    if let Some(wire) = init::requested() {
-        init::run(wire);
+    if let Some(invocation) = init::requested() {
+        init::run(invocation);
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -29,7 +32,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     // runc answers 255 for an exec that failed, and 1 for all else.
-    let on_failure = if matches!(command, Command::Exec(_)) { exec::FAILED } else { 1 };
+    let on_failure = if matches!(command, Command::Exec(_)) {
+        exec::FAILED
+    } else {
+        1
+    };
     let result = execute(&Context::new(&cli.global), &command);
     finish(result, on_failure, &cli.global)
 }
@@ -47,7 +54,10 @@ fn execute(globals: &Context, command: &Command) -> Result<i32> {
         Command::Ps(args) => ps::run(globals, args),
         Command::Pause(args) => pause::pause(globals, args),
         Command::Resume(args) => pause::resume(globals, args),
-        Command::Spec(args) => spec::run(args.bundle.as_deref().unwrap_or(".".as_ref()), args.rootless),
+        Command::Spec(args) => spec::run(
+            args.bundle.as_deref().unwrap_or(".".as_ref()),
+            args.rootless,
+        ),
         Command::Features => features::run(),
     };
     done.map(|()| 0)

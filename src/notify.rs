@@ -25,7 +25,9 @@ pub struct NotifySocket {
 
 /// The variable of the host, where there is one.
 pub fn asked_for() -> Option<PathBuf> {
-    std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
+    std::env::var_os(VARIABLE)
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
 }
 
 /// What the container's process is told.
@@ -66,16 +68,33 @@ impl NotifySocket {
             Some(name) => SocketAddrUnix::new_abstract_name(name).context(doing)?,
             None => SocketAddrUnix::new(&host).context(doing)?,
         };
-        let socket =
-            rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
-                .context(doing)?;
-        let fd = rustix::fs::open(&directory, rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())
-            .context(doing)?;
+        let socket = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::DGRAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .context(doing)?;
+        let fd = rustix::fs::open(
+            &directory,
+            rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        )
+        .context(doing)?;
         // By descriptor: the path of a socket has at most 107 bytes.
-        let path = format!("/proc/self/fd/{}/notify.sock", std::os::fd::AsRawFd::as_raw_fd(&fd));
-        rustix::net::bind(&socket, &SocketAddrUnix::new(path.as_str()).context(doing)?).context(doing)?;
-        rustix::fs::chmodat(&fd, c"notify.sock", rustix::fs::Mode::from_raw_mode(0o777), rustix::fs::AtFlags::empty())
+        let path = format!(
+            "/proc/self/fd/{}/notify.sock",
+            std::os::fd::AsRawFd::as_raw_fd(&fd)
+        );
+        rustix::net::bind(&socket, &SocketAddrUnix::new(path.as_str()).context(doing)?)
             .context(doing)?;
+        rustix::fs::chmodat(
+            &fd,
+            c"notify.sock",
+            rustix::fs::Mode::from_raw_mode(0o777),
+            rustix::fs::AtFlags::empty(),
+        )
+        .context(doing)?;
         Ok(Some(Self { socket, host }))
     }
 
@@ -85,14 +104,18 @@ impl NotifySocket {
     /// Those of receiving; a host that does not listen any more is only warned of.
     pub fn relay(&self, main_process: i32) -> Result<bool> {
         let mut message = [0; 4096];
-        let (length, _) = rustix::io::retry_on_intr(|| rustix::net::recv(&self.socket, &mut message, RecvFlags::empty()))
-            .context(|| format!("reading {VARIABLE}"))?;
+        let (length, _) = rustix::io::retry_on_intr(|| {
+            rustix::net::recv(&self.socket, &mut message, RecvFlags::empty())
+        })
+        .context(|| format!("reading {VARIABLE}"))?;
         let lines = message[..length].split(|&byte| byte == b'\n');
         let Some(ready) = lines.into_iter().find(|line| line.starts_with(b"READY=")) else {
             return Ok(false);
         };
         let main = format!("MAINPID={main_process}\n");
-        let sent = self.send(&[ready, b"\n"].concat()).and_then(|()| self.send(main.as_bytes()));
+        let sent = self
+            .send(&[ready, b"\n"].concat())
+            .and_then(|()| self.send(main.as_bytes()));
         if let Err(error) = sent {
             log::warn!("passing on READY to {VARIABLE}: {error}");
         }
@@ -100,8 +123,12 @@ impl NotifySocket {
     }
 
     fn send(&self, message: &[u8]) -> rustix::io::Result<()> {
-        let socket =
-            rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+        let socket = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::DGRAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
         rustix::net::sendto(&socket, message, SendFlags::NOSIGNAL, &self.host).map(drop)
     }
 
@@ -110,10 +137,17 @@ impl NotifySocket {
     /// # Errors
     /// See [`Self::relay`].
     pub fn relay_until_ready(&self, record: &Record) -> Result<()> {
-        let Some(process) = record.process else { return Ok(()) };
-        let Some(pidfd) = HostProcess::open(process)? else { return Ok(()) };
+        let Some(process) = record.process else {
+            return Ok(());
+        };
+        let Some(pidfd) = HostProcess::open(process)? else {
+            return Ok(());
+        };
         loop {
-            let mut ready = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&pidfd, PollFlags::IN)];
+            let mut ready = [
+                PollFd::new(&self.socket, PollFlags::IN),
+                PollFd::new(&pidfd, PollFlags::IN),
+            ];
             match rustix::event::poll(&mut ready, None) {
                 Err(rustix::io::Errno::INTR) => continue,
                 other => other.context(|| "waiting for the container to be ready")?,

@@ -30,7 +30,10 @@ fn encoding(error: serde_json::Error) -> Error {
 /// Those of writing to stdout.
 pub fn text(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context(|| "writing to stdout")
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .context(|| "writing to stdout")
 }
 
 /// Prints rows in columns as wide as their widest cell and three spaces more, at least 12.
@@ -39,7 +42,11 @@ pub fn text(text: &str) -> Result<()> {
 /// Those of writing to stdout.
 pub fn table<const N: usize>(rows: &[[String; N]]) -> Result<()> {
     let width = |column: usize| {
-        let widest = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widest = rows
+            .iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0);
         (widest + 3).max(12)
     };
     let widths: Vec<usize> = (0..N).map(width).collect();

@@ -21,7 +21,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub fn run(globals: &Globals, args: &cli::Ps) -> Result<()> {
     let directory = globals.root.open(&ContainerId::new(&args.id)?)?;
     let record = directory.read()?;
-    let mut pids: Vec<i32> = record.cgroups.processes()?.iter().map(|pid| pid.as_raw_nonzero().get()).collect();
+    let mut pids: Vec<i32> = record
+        .cgroups
+        .processes()?
+        .iter()
+        .map(|pid| pid.as_raw_nonzero().get())
+        .collect();
     pids.sort_unstable();
     if args.format == Format::Json {
         return output::json_line(&pids);
@@ -32,13 +37,20 @@ pub fn run(globals: &Globals, args: &cli::Ps) -> Result<()> {
 
 fn ps_output(options: &[String]) -> Result<String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let program = std::env::split_paths(&path).map(|dir| dir.join("ps")).find(|candidate| candidate.is_file());
+    let program = std::env::split_paths(&path)
+        .map(|dir| dir.join("ps"))
+        .find(|candidate| candidate.is_file());
     let program = program.ok_or_else(|| {
-        Error::new(Code::Unsupported, "there is no ps in PATH").hint("install procps, or use --format json")
+        Error::new(Code::Unsupported, "there is no ps in PATH")
+            .hint("install procps, or use --format json")
     })?;
     let nul = |_| Error::new(Code::Usage, "an option for ps holds a NUL");
     let default = ["-ef".to_owned()];
-    let options = if options.is_empty() { &default } else { options };
+    let options = if options.is_empty() {
+        &default
+    } else {
+        options
+    };
     let mut words = vec![CString::new("ps").map_err(nul)?];
     for option in options {
         words.push(CString::new(option.as_str()).map_err(nul)?);
@@ -47,14 +59,19 @@ fn ps_output(options: &[String]) -> Result<String> {
         path: CString::new(program.as_os_str().as_bytes()).map_err(nul)?,
         args: words,
         env: std::env::vars_os()
-            .filter_map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok())
+            .filter_map(|(name, value)| {
+                CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+            })
             .collect(),
         input: Vec::new(),
         timeout: Some(TIMEOUT),
     })?;
     match outcome.status {
         Status::Exited(0) => Ok(outcome.output),
-        status => Err(Error::new(Code::System, format!("ps: {status}: {}", outcome.output))),
+        status => Err(Error::new(
+            Code::System,
+            format!("ps: {status}: {}", outcome.output),
+        )),
     }
 }
 
@@ -62,13 +79,23 @@ fn ps_output(options: &[String]) -> Result<String> {
 fn select(table: &str, pids: &HashSet<i32>) -> Result<String> {
     let mut lines = table.lines();
     let heading = lines.next().unwrap_or_default();
-    let column = heading.split_whitespace().position(|title| title == "PID").ok_or_else(|| {
-        Error::new(Code::Usage, "the output of ps has no PID column").hint("choose options for ps that show the PID")
-    })?;
+    let column = heading
+        .split_whitespace()
+        .position(|title| title == "PID")
+        .ok_or_else(|| {
+            Error::new(Code::Usage, "the output of ps has no PID column")
+                .hint("choose options for ps that show the PID")
+        })?;
     let is_ours = |line: &&str| {
-        line.split_whitespace().nth(column).and_then(|pid| pid.parse().ok()).is_some_and(|pid: i32| pids.contains(&pid))
+        line.split_whitespace()
+            .nth(column)
+            .and_then(|pid| pid.parse().ok())
+            .is_some_and(|pid: i32| pids.contains(&pid))
     };
-    Ok(std::iter::once(heading).chain(lines.filter(is_ours)).map(|line| format!("{line}\n")).collect())
+    Ok(std::iter::once(heading)
+        .chain(lines.filter(is_ours))
+        .map(|line| format!("{line}\n"))
+        .collect())
 }
 
 #[cfg(test)]
@@ -79,7 +106,10 @@ mod tests {
     fn only_the_containers_processes_are_shown() {
         let table = "USER   PID COMMAND\nroot     1 init\nroot    12 sh\nroot 12 2 x\n";
         let pids = HashSet::from([12, 2]);
-        assert_eq!(select(table, &pids).unwrap(), "USER   PID COMMAND\nroot    12 sh\nroot 12 2 x\n");
+        assert_eq!(
+            select(table, &pids).unwrap(),
+            "USER   PID COMMAND\nroot    12 sh\nroot 12 2 x\n"
+        );
         assert!(select("COMMAND\nx\n", &pids).is_err());
     }
 }

@@ -26,7 +26,11 @@ pub fn run(globals: &Globals, args: &cli::Run) -> Result<i32> {
                 .context(|| "becoming the subreaper")?;
         }
     }
-    let terminal = if args.detach { Terminal::HandedOver } else { Terminal::Kept };
+    let terminal = if args.detach {
+        Terminal::HandedOver
+    } else {
+        Terminal::Kept
+    };
     let created = create(globals, &args.new, &id, &bundle, terminal)?;
     let notify = NotifySocket::listen(created.directory.path())?;
     let ended = start::start(&created.directory).and_then(|record| {
@@ -57,11 +61,16 @@ fn id_and_bundle(args: &cli::Run) -> Result<(ContainerId, Option<PathBuf>)> {
     if args.new.bundle.is_some() || !is_path {
         return Ok((ContainerId::new(&args.id)?, args.new.bundle.clone()));
     }
-    let bundle = given.canonicalize().context(|| format!("opening the bundle {}", given.display()))?;
+    let bundle = given
+        .canonicalize()
+        .context(|| format!("opening the bundle {}", given.display()))?;
     let name = bundle.file_name().unwrap_or_default().to_string_lossy();
     let id = ContainerId::new(&name).map_err(|error| {
-        Error::new(Code::Usage, format!("the bundle's name makes no id: {error}")).hint("give an id, and --bundle")
+        Error::new(
+            Code::Usage,
+            format!("the bundle's name makes no id: {error}"),
+        )
+        .hint("give an id, and --bundle")
     })?;
     Ok((id, Some(bundle)))
 }
-

@@ -39,7 +39,9 @@ pub fn start(directory: &Directory) -> Result<Record> {
         Status::Created => {}
         Status::Stopped => return refuse("cannot start a container that has stopped"),
         Status::Creating => return refuse("cannot start a container that is being created"),
-        Status::Paused | Status::Running => return refuse("cannot start an already running container"),
+        Status::Paused | Status::Running => {
+            return refuse("cannot start an already running container");
+        }
     }
     gate::open(directory.as_fd())?;
     drop(lock);

@@ -1,10 +1,10 @@
 //! The user's terminal joined to the container's: bytes both ways, size, raw mode and back.
 
 use crate::error::{Context, Result};
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::termios::{OptionalActions, Termios};
+use rustix::termios::{OptionalActions, OutputModes, Termios};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What is copied at once: a pipe that polls as writable takes this much without blocking.
@@ -50,6 +50,8 @@ impl Terminal {
         if let Some(saved) = &terminal.saved {
             let mut raw = saved.clone();
             raw.make_raw();
+            // The container's "\n" still becomes "\r\n" here: its own terminal does not do it.
+            raw.output_modes |= OutputModes::OPOST;
             rustix::termios::tcsetattr(stdin, OptionalActions::Now, &raw).context(doing)?;
         }
         terminal.resize()?;
@@ -62,7 +64,8 @@ impl Terminal {
     /// Those of the ioctl on the container's.
     pub fn resize(&self) -> Result<()> {
         match rustix::termios::tcgetwinsize(rustix::stdio::stdin()) {
-            Ok(size) => rustix::termios::tcsetwinsize(&self.master, size).context(|| "resizing the terminal"),
+            Ok(size) => rustix::termios::tcsetwinsize(&self.master, size)
+                .context(|| "resizing the terminal"),
             Err(_) => Ok(()),
         }
     }
@@ -70,7 +73,10 @@ impl Terminal {
     /// Adds what there is to wait for.
     pub fn poll_for<'a>(&'a self, polled: &mut Vec<PollFd<'a>>) {
         if !self.input_ended && self.input.bytes.is_empty() {
-            polled.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN));
+            polled.push(PollFd::from_borrowed_fd(
+                rustix::stdio::stdin(),
+                PollFlags::IN,
+            ));
         }
         let mut master = PollFlags::empty();
         master.set(PollFlags::IN, self.output.bytes.is_empty());
@@ -79,7 +85,10 @@ impl Terminal {
             polled.push(PollFd::new(&self.master, master));
         }
         if !self.output.bytes.is_empty() {
-            polled.push(PollFd::from_borrowed_fd(rustix::stdio::stdout(), PollFlags::OUT));
+            polled.push(PollFd::from_borrowed_fd(
+                rustix::stdio::stdout(),
+                PollFlags::OUT,
+            ));
         }
     }
 
@@ -89,34 +98,51 @@ impl Terminal {
     /// Those of read(2) and write(2).
     pub fn copy(&mut self) -> Result<()> {
         let stdin = rustix::stdio::stdin();
-        if !self.input_ended && self.input.bytes.is_empty() && is_ready(stdin, PollFlags::IN)? {
+        if !self.input_ended && self.input.bytes.is_empty() && is_ready(stdin, PollFlags::IN, &NOW)?
+        {
             self.input_ended = !self.input.fill(stdin).context(|| "reading stdin")?;
         }
-        self.input.empty_into(self.master.as_fd()).context(|| "writing to the container's terminal")?;
+        self.input
+            .empty_into(self.master.as_fd())
+            .context(|| "writing to the container's terminal")?;
         if !self.output_ended && self.output.bytes.is_empty() {
-            self.output_ended = !self.output.fill(self.master.as_fd()).context(|| "reading the container's terminal")?;
+            self.output_ended = !self
+                .output
+                .fill(self.master.as_fd())
+                .context(|| "reading the container's terminal")?;
         }
         let stdout = rustix::stdio::stdout();
-        if !self.output.bytes.is_empty() && is_ready(stdout, PollFlags::OUT)? {
-            self.output.empty_into(stdout).context(|| "writing to stdout")?;
+        if !self.output.bytes.is_empty() && is_ready(stdout, PollFlags::OUT, &NOW)? {
+            self.output
+                .empty_into(stdout)
+                .context(|| "writing to stdout")?;
         }
         Ok(())
     }
 
-    /// Copies what the container has still written before it ended.
+    /// Copies what the container has still written before it ended: to the end of its terminal,
+    /// or where a stray process keeps that open, until it has been silent for a while.
     ///
     /// # Errors
     /// Those of read(2) and write(2).
     pub fn drain(&mut self) -> Result<()> {
         let stdout = rustix::stdio::stdout();
-        while !self.output_ended {
-            self.output.empty_into(stdout).context(|| "writing to stdout")?;
-            self.output_ended = !self.output.fill(self.master.as_fd()).context(|| "reading the container's terminal")?;
-            if self.output.bytes.is_empty() {
-                break;
+        let silence = Timespec {
+            tv_sec: 0,
+            tv_nsec: 200_000_000,
+        };
+        loop {
+            self.output
+                .empty_into(stdout)
+                .context(|| "writing to stdout")?;
+            if self.output_ended || !is_ready(self.master.as_fd(), PollFlags::IN, &silence)? {
+                return Ok(());
             }
+            self.output_ended = !self
+                .output
+                .fill(self.master.as_fd())
+                .context(|| "reading the container's terminal")?;
         }
-        self.output.empty_into(stdout).context(|| "writing to stdout")
     }
 }
 
@@ -129,12 +155,18 @@ impl Drop for Terminal {
     }
 }
 
-fn is_ready(fd: BorrowedFd<'_>, what: PollFlags) -> Result<bool> {
-    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+const NOW: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
+fn is_ready(fd: BorrowedFd<'_>, what: PollFlags, patience: &Timespec) -> Result<bool> {
     let mut polled = [PollFd::from_borrowed_fd(fd, what)];
-    match rustix::event::poll(&mut polled, Some(&now)) {
+    match rustix::event::poll(&mut polled, Some(patience)) {
         Err(Errno::INTR) => Ok(false),
-        other => other.map(|count| count > 0).context(|| "looking whether a descriptor is ready"),
+        other => other
+            .map(|count| count > 0)
+            .context(|| "looking whether a descriptor is ready"),
     }
 }
 

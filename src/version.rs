@@ -11,6 +11,11 @@ pub const SPEC: &str = "1.3.0";
 /// # Errors
 /// Those of writing to stdout.
 pub fn run() -> Result<()> {
-    let commit = option_env!("TARE_COMMIT").map(|commit| format!("commit: {commit}\n")).unwrap_or_default();
-    output::text(&format!("tare version {}\n{commit}spec: {SPEC}\n", env!("CARGO_PKG_VERSION")))
+    let commit = option_env!("TARE_COMMIT")
+        .map(|commit| format!("commit: {commit}\n"))
+        .unwrap_or_default();
+    output::text(&format!(
+        "tare version {}\n{commit}spec: {SPEC}\n",
+        env!("CARGO_PKG_VERSION")
+    ))
 }

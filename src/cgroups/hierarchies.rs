@@ -30,11 +30,28 @@ pub(super) struct Hierarchy {
     own: String,
 }
 
-/// The v1 hierarchies, perhaps with a v2 one beside them that has no controllers.
-pub(super) fn detect() -> Result<Vec<Hierarchy>> {
+/// What is mounted at /sys/fs/cgroup.
+#[derive(Debug)]
+pub(super) enum Layout {
+    /// v1 hierarchies, perhaps with a v2 one beside them that has no controllers.
+    V1(Vec<Hierarchy>),
+    /// v2 alone.
+    V2(Hierarchy),
+}
+
+/// Looks at the host.
+pub(super) fn detect() -> Result<Layout> {
     if is_mounted(Path::new(ROOT), CGROUP2_SUPER_MAGIC)? {
-        let message = "a host with cgroup v2 alone is not supported by this build";
-        return Err(Error::new(Code::Unsupported, message));
+        let v2 = read_own()?
+            .into_iter()
+            .find(|own| own.controllers.is_empty());
+        let v2 = v2.ok_or_else(|| {
+            Error::new(
+                Code::Unsupported,
+                "/proc/self/cgroup does not name cgroup v2",
+            )
+        })?;
+        return Ok(Layout::V2(v2.mounted_at(PathBuf::from(ROOT))));
     }
     let mounts = Mounts::default();
     let mut found = Vec::new();
@@ -51,7 +68,7 @@ pub(super) fn detect() -> Result<Vec<Hierarchy>> {
             Error::new(Code::Unsupported, "no cgroup hierarchy is mounted")
                 .hint("mount cgroup2 at /sys/fs/cgroup"),
         ),
-        false => Ok(found),
+        false => Ok(Layout::V1(found)),
     }
 }
 

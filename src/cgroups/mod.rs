@@ -1,7 +1,7 @@
 //! Cgroups: where a container's processes are counted, limited, frozen and found.
 //!
 //! ```text
-//! Driver::detect -> Driver::manager -> Manager { V1 }
+//! Driver::detect -> Driver::manager -> Manager { V1 | V2 }
 //!     create -> apply, apply_devices -> (processes attach themselves) ... -> remove
 //! ```
 //!
@@ -19,20 +19,24 @@
 
 mod cpuset;
 mod devices;
+mod ebpf;
+mod events;
 mod files;
 mod freezer;
 mod hierarchies;
 mod limits;
 mod path;
 mod v1;
+mod v2;
 
 pub use path::CgroupPath;
 pub use v1::V1;
+pub use v2::V2;
 
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
-use hierarchies::Hierarchy;
-use rustix::fs::{Mode, OFlags};
+use hierarchies::Layout;
+use rustix::fs::{Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
@@ -47,7 +51,7 @@ const REMOVE_DEADLINE: Duration = Duration::from_secs(5);
 /// What this host's cgroups are driven by.
 #[derive(Debug)]
 pub struct Driver {
-    hierarchies: Vec<Hierarchy>,
+    layout: Layout,
     rootless: bool,
 }
 
@@ -59,7 +63,7 @@ impl Driver {
             return Err(Error::new(Code::Unsupported, message).hint("leave the flag out"));
         }
         Ok(Self {
-            hierarchies: hierarchies::detect()?,
+            layout: hierarchies::detect()?,
             rootless,
         })
     }
@@ -67,9 +71,15 @@ impl Driver {
     /// The manager of container `id` with `linux.cgroupsPath`; nothing is made yet.
     pub fn manager(&self, cgroups_path: Option<&str>, id: &str) -> Result<Manager> {
         let path = CgroupPath::new(cgroups_path, id)?;
-        let best_effort = self.rootless && cgroups_path.is_none_or(str::is_empty);
-        let v1 = V1::new(&self.hierarchies, &path, best_effort)?;
-        Ok(Manager::V1(v1))
+        let means = match (self.rootless, cgroups_path.is_none_or(str::is_empty)) {
+            (false, _) => Means::Root,
+            (true, false) => Means::Rootless,
+            (true, true) => Means::BestEffort,
+        };
+        match &self.layout {
+            Layout::V1(hierarchies) => Ok(Manager::V1(V1::new(hierarchies, &path, means)?)),
+            Layout::V2(hierarchy) => Ok(Manager::V2(V2::new(hierarchy, &path, means)?)),
+        }
     }
 }
 
@@ -79,6 +89,65 @@ impl Driver {
 pub enum Manager {
     /// cgroup v1 or hybrid, by their file systems.
     V1(V1),
+    /// cgroup v2 by its file system.
+    V2(V2),
+}
+
+/// What may fail, by who we are and what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Means {
+    /// Nothing.
+    Root,
+    /// Device rules.
+    Rootless,
+    /// Device rules, and making a cgroup, as no path for one was given.
+    BestEffort,
+}
+
+impl Means {
+    fn is_rootless(self) -> bool {
+        self != Self::Root
+    }
+
+    /// Whether the container may run without the cgroup that could not be made.
+    fn allow_going_without(self, error: &Error) -> bool {
+        let denied = [Errno::PERM, Errno::ACCESS, Errno::ROFS];
+        let denied = denied
+            .iter()
+            .any(|e| error.errno() == Some(e.raw_os_error()));
+        denied && self == Self::BestEffort
+    }
+
+    /// The error of a limit for which there is no cgroup.
+    fn no_cgroup(self, write: &limits::Write) -> Error {
+        let field = &write.field;
+        match self {
+            Self::Root | Self::Rootless => {
+                let controller = write.controller;
+                let message =
+                    format!("{field}: there is no {controller} controller to set it with");
+                Error::new(Code::Unsupported, message)
+            }
+            Self::BestEffort => {
+                let message = format!("{field}: no permission to make a cgroup to set it in");
+                Error::new(Code::Unsupported, message).hint(
+                    "have one delegated to you and name it in linux.cgroupsPath, \
+                     or use --systemd-cgroup",
+                )
+            }
+        }
+    }
+}
+
+/// What a mount of type `cgroup` is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContainerMounts {
+    /// A tmpfs with these in it.
+    V1(Vec<ContainerMount>),
+    /// File system `cgroup2`; where that is not allowed, this directory bound: the
+    /// container's cgroup, as in a cgroup namespace of its own.
+    V2(Option<PathBuf>),
 }
 
 /// What a mount of type `cgroup` shows of one v1 hierarchy.
@@ -111,6 +180,7 @@ impl Manager {
     pub fn create(&mut self, resources: &Resources) -> Result<()> {
         match self {
             Self::V1(v1) => v1.create(resources),
+            Self::V2(v2) => v2.create(resources),
         }
     }
 
@@ -118,6 +188,7 @@ impl Manager {
     pub fn apply(&self, resources: &Resources) -> Result<()> {
         match self {
             Self::V1(v1) => v1.apply(resources),
+            Self::V2(v2) => v2.apply(resources),
         }
     }
 
@@ -126,6 +197,7 @@ impl Manager {
     pub fn apply_devices(&self, rules: &[DeviceRule]) -> Result<()> {
         match self {
             Self::V1(v1) => v1.apply_devices(rules),
+            Self::V2(v2) => v2.apply_devices(rules),
         }
     }
 
@@ -133,6 +205,7 @@ impl Manager {
     pub fn attach_files(&self) -> Result<Vec<OwnedFd>> {
         match self {
             Self::V1(v1) => v1.attach_files(),
+            Self::V2(_) => Ok(Vec::new()),
         }
     }
 
@@ -140,6 +213,7 @@ impl Manager {
     pub fn clone_target(&self) -> Result<Option<OwnedFd>> {
         match self {
             Self::V1(v1) => v1.clone_target(),
+            Self::V2(v2) => v2.clone_target(),
         }
     }
 
@@ -148,6 +222,7 @@ impl Manager {
     pub fn processes(&self) -> Result<Vec<Pid>> {
         let pids = match self {
             Self::V1(v1) => v1.processes()?,
+            Self::V2(v2) => v2.processes()?,
         };
         Ok(pids.into_iter().filter_map(Pid::from_raw).collect())
     }
@@ -157,6 +232,7 @@ impl Manager {
     pub fn signal_all(&self, signal: Signal) -> Result<()> {
         match self {
             Self::V1(v1) => v1.signal_all(signal),
+            Self::V2(v2) => v2.signal_all(signal),
         }
     }
 
@@ -164,6 +240,7 @@ impl Manager {
     pub fn freeze(&self) -> Result<()> {
         match self {
             Self::V1(v1) => v1.freeze(),
+            Self::V2(v2) => v2.freeze(),
         }
     }
 
@@ -171,6 +248,7 @@ impl Manager {
     pub fn thaw(&self) -> Result<()> {
         match self {
             Self::V1(v1) => v1.thaw(),
+            Self::V2(v2) => v2.thaw(),
         }
     }
 
@@ -178,6 +256,7 @@ impl Manager {
     pub fn is_frozen(&self) -> Result<bool> {
         match self {
             Self::V1(v1) => v1.is_frozen(),
+            Self::V2(v2) => v2.is_frozen(),
         }
     }
 
@@ -187,6 +266,7 @@ impl Manager {
         let deadline = Instant::now() + REMOVE_DEADLINE;
         match self {
             Self::V1(v1) => v1.remove(deadline),
+            Self::V2(v2) => v2.remove(deadline),
         }
     }
 
@@ -194,6 +274,7 @@ impl Manager {
     pub fn exists(&self) -> bool {
         match self {
             Self::V1(v1) => v1.exists(),
+            Self::V2(v2) => v2.exists(),
         }
     }
 
@@ -201,13 +282,15 @@ impl Manager {
     pub fn paths(&self) -> Vec<&Path> {
         match self {
             Self::V1(v1) => v1.paths().collect(),
+            Self::V2(v2) => v2.path().into_iter().collect(),
         }
     }
 
     /// What a mount of type `cgroup` is made of.
-    pub fn mounts_for_container(&self) -> Vec<ContainerMount> {
+    pub fn mounts_for_container(&self) -> ContainerMounts {
         match self {
-            Self::V1(v1) => v1.mounts(),
+            Self::V1(v1) => ContainerMounts::V1(v1.mounts()),
+            Self::V2(v2) => ContainerMounts::V2(v2.path().map(Path::to_owned)),
         }
     }
 
@@ -216,6 +299,27 @@ impl Manager {
     pub fn sub(&self, args: &[String]) -> Result<Self> {
         match self {
             Self::V1(v1) => Ok(Self::V1(v1.sub(args)?)),
+            Self::V2(v2) => Ok(Self::V2(v2.sub(args)?)),
+        }
+    }
+
+    /// The manager of the cgroup `pid` is in, below this one: where init has moved itself and
+    /// has controllers enabled in the container's (as systemd does), v2 answers EBUSY to a
+    /// clone into that, and exec joins init. On v1 a process can be anywhere.
+    pub fn of_process(&self, pid: Pid) -> Result<Self> {
+        match self {
+            Self::V1(v1) => Ok(Self::V1(v1.clone())),
+            Self::V2(v2) => Ok(Self::V2(v2.of_process(pid)?)),
+        }
+    }
+
+    /// Gives the cgroup to `uid`, for a container with a cgroup namespace of its own and
+    /// cgroups mounted to be written. On v1 that is not secure, and nothing is done
+    /// (config-linux.md, "Cgroup ownership").
+    pub fn delegate(&self, uid: Uid) -> Result<()> {
+        match self {
+            Self::V1(_) => Ok(()),
+            Self::V2(v2) => v2.delegate(uid),
         }
     }
 
@@ -223,6 +327,7 @@ impl Manager {
     pub fn memory_events(&self) -> Result<Option<MemoryEvents>> {
         match self {
             Self::V1(v1) => v1.memory_events(),
+            Self::V2(v2) => v2.memory_events(),
         }
     }
 }
@@ -236,6 +341,9 @@ fn sub_paths(args: &[String]) -> Result<Vec<(Option<&str>, PathBuf)>> {
     let mut seen = BTreeSet::new();
     let mut paths = Vec::new();
     for arg in args {
+        if arg.split([':', '/']).any(|name| name == "..") {
+            return invalid(arg, " (it must stay below the container's cgroup)");
+        }
         let parts: Vec<&str> = arg.split(':').collect();
         match parts.as_slice() {
             [path] if args.len() == 1 => paths.push((None, path::clean(path))),

@@ -3,14 +3,16 @@
 //! On a hybrid host the v2 hierarchy beside the v1 ones has no controllers, but it kills
 //! atomically (`cgroup.kill`, Linux 5.14) and systemd looks there, so that the container
 //! gets its cgroup in it too. A process enters that one by clone3(CLONE_INTO_CGROUP),
-//! since `cgroup.procs`, the only file to move by, takes the lock that `tasks` spares.
+//! since `cgroup.procs`, the only file to move by, takes the lock that `tasks` spares:
+//! measured on Linux 6.18, 2.4 ms back to back and 9.4 ms after 0.4 s of rest, against
+//! 0.06 and 0.13 ms for cloning into it.
 
 use super::devices::Policy;
 use super::files::{self, Made};
 use super::hierarchies::Hierarchy;
 use super::limits::{self, Group};
 use super::path::CgroupPath;
-use super::{ContainerMount, MemoryEvents, cpuset, freezer};
+use super::{ContainerMount, Means, MemoryEvents, cpuset, freezer};
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 use rustix::fs::{Mode, OFlags};
@@ -25,9 +27,7 @@ use std::time::Instant;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct V1 {
     cgroups: Vec<Cgroup>,
-    /// Nobody asked for a cgroup, and we are not root: do without where we may not make one.
-    #[serde(default)]
-    best_effort: bool,
+    means: Means,
 }
 
 /// The one in one hierarchy.
@@ -50,11 +50,7 @@ impl Cgroup {
 }
 
 impl V1 {
-    pub(super) fn new(
-        hierarchies: &[Hierarchy],
-        path: &CgroupPath,
-        best_effort: bool,
-    ) -> Result<Self> {
+    pub(super) fn new(hierarchies: &[Hierarchy], path: &CgroupPath, means: Means) -> Result<Self> {
         let mut cgroups = Vec::new();
         for hierarchy in hierarchies {
             cgroups.push(Cgroup {
@@ -63,10 +59,7 @@ impl V1 {
                 path: hierarchy.resolve(path)?,
             });
         }
-        Ok(Self {
-            cgroups,
-            best_effort,
-        })
+        Ok(Self { cgroups, means })
     }
 
     fn find(&self, controller: &str) -> Option<&Path> {
@@ -109,7 +102,7 @@ impl V1 {
         let mut denied = Vec::new();
         for cgroup in &self.cgroups {
             match create(cgroup, resources, made) {
-                Err(error) if self.best_effort && is_denied(&error) => {
+                Err(error) if self.means.allow_going_without(&error) => {
                     log::debug!("doing without a cgroup: {error}");
                     denied.push(cgroup.path.clone());
                 }
@@ -133,14 +126,14 @@ impl V1 {
         };
         let dir = self
             .find(first.controller)
-            .ok_or_else(|| limits::no_controller(first))?;
+            .ok_or_else(|| self.means.no_cgroup(first))?;
         limits::apply(dir, group).map_err(|error| explain(dir, group, error))
     }
 
     pub(super) fn apply_devices(&self, rules: &[DeviceRule]) -> Result<()> {
         let policy = Policy::new(rules)?;
         let Some(dir) = self.find("devices") else {
-            return match self.best_effort {
+            return match self.means.is_rootless() {
                 true => Ok(()),
                 false => Err(Error::new(
                     Code::Unsupported,
@@ -150,11 +143,18 @@ impl V1 {
         };
         let list = files::read_named(&dir.join("devices.list"))?;
         for (allow, rule) in policy.v1_writes(&list) {
-            let file = match allow {
+            let path = dir.join(match allow {
                 true => "devices.allow",
                 false => "devices.deny",
-            };
-            files::write_named(&dir.join(file), &rule).context(|| "linux.resources.devices")?;
+            });
+            match files::write_named(&path, &rule) {
+                // Making and opening devices is not for the unprivileged anyway.
+                Err(error) if self.means.is_rootless() => {
+                    log::debug!("doing without device rules: {error}");
+                    return Ok(());
+                }
+                result => result.context(|| "linux.resources.devices")?,
+            }
         }
         Ok(())
     }
@@ -336,35 +336,25 @@ fn thaw_if_there(dir: &Path) -> Result<()> {
     }
 }
 
-fn is_denied(error: &Error) -> bool {
-    let denied = [Errno::PERM, Errno::ACCESS, Errno::ROFS];
-    denied
-        .iter()
-        .any(|e| error.errno() == Some(e.raw_os_error()))
-}
-
 /// Adds to a refused limit what the kernel does not say with it.
 fn explain(dir: &Path, group: &Group, error: Error) -> Error {
-    let Some(limit) = group
-        .0
-        .iter()
-        .find(|w| w.files[0] == "memory.limit_in_bytes")
-    else {
-        return error;
-    };
-    if error.errno() == Some(Errno::BUSY.raw_os_error()) {
+    let find = |file: &str| group.0.iter().find(|write| write.is_for(file));
+    let errno = error.errno();
+    if let Some(limit) = find("memory.limit_in_bytes")
+        && errno == Some(Errno::BUSY.raw_os_error())
+    {
         let read = |file: &str| files::read(&dir.join(file)).unwrap_or_default();
         let usage = read("memory.usage_in_bytes");
         let peak = read("memory.max_usage_in_bytes");
         // runc's words.
         return error.hint(format!(
             "unable to set memory limit to {} (current usage: {}, peak usage: {})",
-            limit.value,
+            limit.files[0].1,
             usage.trim(),
             peak.trim()
         ));
     }
-    if error.errno() == Some(Errno::NOENT.raw_os_error()) {
+    if find("memory.memsw.limit_in_bytes").is_some() && errno == Some(Errno::NOENT.raw_os_error()) {
         return error.hint("swap is not accounted for; boot with swapaccount=1");
     }
     error

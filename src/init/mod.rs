@@ -29,7 +29,7 @@ use gate::Gate;
 use procfs::Procfs;
 use rustix::process::DumpableBehavior;
 use std::convert::Infallible;
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{OwnedFd, RawFd};
@@ -41,25 +41,64 @@ pub const ARGUMENT: &str = "init";
 /// The name that the init stage shows in process lists.
 pub const NAME: &str = "tare";
 
-/// The descriptor of the wire, where this process was executed to be the init stage: its
-/// environment is empty, and its second argument is the number.
-pub fn requested() -> Option<RawFd> {
+/// What the init stage is told on its command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// The descriptor of the wire.
+    pub wire: RawFd,
+    /// How many descriptors from 3 up are the container's.
+    pub preserved_fds: u32,
+}
+
+impl Invocation {
+    /// The command line that says this.
+    pub fn args(self) -> Vec<String> {
+        vec![
+            NAME.into(),
+            ARGUMENT.into(),
+            self.wire.to_string(),
+            self.preserved_fds.to_string(),
+        ]
+    }
+
+    /// Reads a command line; none where this process is not to be the init stage. That one has
+    /// an empty environment.
+    fn read(args: &[String]) -> Option<Self> {
+        match args {
+            [name, argument, wire, preserved] if name == NAME && argument == ARGUMENT => {
+                Some(Self {
+                    wire: wire.parse().ok()?,
+                    preserved_fds: preserved.parse().ok()?,
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What this process was executed for, where that is to be the init stage.
+pub fn requested() -> Option<Invocation> {
     let mut args = std::env::args_os();
-    let (name, argument, number) = (args.next()?, args.next()?, args.next()?);
-    let is_ours =
-        name == OsStr::new(NAME) && argument == OsStr::new(ARGUMENT) && args.next().is_none();
-    (is_ours && std::env::vars_os().next().is_none()).then(|| number.to_str()?.parse().ok())?
+    if args.len() != 4 || std::env::vars_os().next().is_some() {
+        return None;
+    }
+    let args: Option<Vec<String>> = args.by_ref().map(|arg| arg.into_string().ok()).collect();
+    Invocation::read(&args?)
 }
 
 /// Is the init stage. Ends with the execution of the program, or by telling why not.
-pub fn run(wire: RawFd) -> ! {
+pub fn run(invocation: Invocation) -> ! {
     // Nothing can be reported without the wire; the parent sees us end.
-    let Ok(socket) = exec::adopt(wire) else {
+    let Ok(socket) = exec::adopt(invocation.wire) else {
         exec::exit_now(1)
     };
-    let wire = Wire::from_socket(socket);
-    let mut reports_to = Some(wire);
-    let Err(error) = receive_and_execute(&mut reports_to);
+    let mut reports_to = Some(Wire::from_socket(socket));
+    // What our caller left open besides is neither ours nor the container's. Closed at once, not
+    // at the execve: before that, other processes of the container may look (CVE-2016-9962).
+    let result = exec::close_all_but(3 + invocation.preserved_fds as RawFd, invocation.wire)
+        .context(|| "closing inherited descriptors")
+        .and_then(|()| receive_and_execute(&mut reports_to));
+    let Err(error) = result;
     if let Some(wire) = reports_to {
         wire.send_failure(&error);
     }
@@ -78,11 +117,13 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
         gate,
         container_lock,
     } = receive(to_parent)?;
-    exec::cloexec_from(3 + plan.preserved_fds as RawFd)
-        .context(|| "marking descriptors close-on-exec")?;
     process::enter_cgroups(cgroups, &plan.process)?;
+    // In exec this process is not one of the container's pid namespace, and has a place in the
+    // host's procfs alone.
+    let early = plan.rootfs.is_none() && needs_procfs(&plan);
+    let procfs = if early { Some(Procfs::open()?) } else { None };
     namespaces::enter(&plan.namespaces, namespaces, to_parent)?;
-    let program = set_up(&mut plan, to_parent)?;
+    let program = set_up(&mut plan, procfs, to_parent)?;
     to_parent.send(&FromInit::Ready, &[])?;
     to_parent.await_continue()?;
     if let Some(gate) = gate {
@@ -98,17 +139,16 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
 }
 
 /// All steps between the namespaces and the program, in their order; returns the program's path.
-fn set_up(plan: &mut Plan, wire: &Wire) -> Result<CString> {
+fn set_up(plan: &mut Plan, procfs: Option<Procfs>, wire: &Wire) -> Result<CString> {
     // From here on other processes of the container may see this one (a joined pid namespace):
     // without CAP_SYS_PTRACE they can neither trace it nor look at what it holds open.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .context(|| "hiding the init stage")?;
     process::join_keyring(plan.keyring.as_deref())?;
     process::set_names(plan)?;
-    let procfs = if needs_procfs(plan) {
-        Some(Procfs::open()?)
-    } else {
-        None
+    let procfs = match procfs {
+        None if needs_procfs(plan) => Some(Procfs::open()?),
+        opened => opened,
     };
     if let Some(procfs) = &procfs {
         procfs::write_sysctls(procfs, &plan.sysctls)?;
@@ -125,6 +165,7 @@ fn set_up(plan: &mut Plan, wire: &Wire) -> Result<CString> {
     if let Some(procfs) = &procfs {
         process::set_labels(&plan.process, procfs)?;
     }
+    drop(procfs);
     credentials::give_stdio(&plan.process.user)?;
     credentials::assume(&plan.process, plan.namespaces.setgroups)?;
     let program = program::find(&plan.process)?;

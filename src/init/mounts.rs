@@ -126,7 +126,11 @@ fn file_system(root: &Root, mount: &Mount, fs: &FileSystem) -> Result<Option<Def
     } else {
         mount.attributes
     };
-    let fresh = new_mount(fs, now)?;
+    let fresh = if is_tmpfs {
+        new_mount(&with_mode_of(root, &mount.destination, fs)?, now)?
+    } else {
+        new_mount(fs, now)?
+    };
     // Only procfs and sysfs must sit where they seem to sit: labels, sysctls and cgroups are
     // found below them (CVE-2019-19921, CVE-2023-27561, CVE-2025-54867).
     let target = if matches!(fs.kind.as_str(), "proc" | "sysfs") {
@@ -141,6 +145,23 @@ fn file_system(root: &Root, mount: &Mount, fs: &FileSystem) -> Result<Option<Def
     apply(&fresh, mount.recursive, true)?;
     propagate(&fresh, &mount.propagation)?;
     Ok(waits.then_some(Deferred(fresh)))
+}
+
+/// A tmpfs without a mode of its own gets that of the directory it covers, as runc has it.
+fn with_mode_of(root: &Root, path: &ContainerPath, fs: &FileSystem) -> Result<FileSystem> {
+    let mut fs = fs.clone();
+    if fs.options.iter().any(|option| option.key == "mode") {
+        return Ok(fs);
+    }
+    if let Ok(covered) = root.open(path, OFlags::PATH) {
+        let stat = rustix::fs::fstat(covered).context(|| "looking at what it covers")?;
+        let mode = format!("{:o}", stat.st_mode & 0o7777);
+        fs.options.push(FsOption {
+            key: "mode".into(),
+            value: Some(mode),
+        });
+    }
+    Ok(fs)
 }
 
 /// Makes those mounts read-only that had to wait.

@@ -31,13 +31,20 @@ pub struct Conversation<'a> {
 
 impl<'a> Conversation<'a> {
     /// Begins it, with the process that was just made.
-    pub fn new(plan: &'a Plan, runtime: Option<Runtime<'a>>, wire: Wire, pid: Pid, pidfd: OwnedFd) -> Result<Self> {
+    pub fn new(
+        plan: &'a Plan,
+        runtime: Option<Runtime<'a>>,
+        wire: Wire,
+        pid: Pid,
+        pidfd: OwnedFd,
+    ) -> Result<Self> {
         let kept = pidfd.try_clone();
         let process = Child::new(pidfd);
         Ok(Self {
             plan,
             runtime,
-            signals: signals::descriptor(&SignalSet::of(HELD_BACK)).context(|| "watching for signals")?,
+            signals: signals::descriptor(&SignalSet::of(HELD_BACK))
+                .context(|| "watching for signals")?,
             wire,
             pid,
             pidfd: kept.context(|| "keeping hold of the init stage")?,
@@ -103,13 +110,19 @@ impl<'a> Conversation<'a> {
     /// Waits for the init stage to say something or to die; a signal to us ends it all.
     fn await_message(&self) -> Result<()> {
         loop {
-            let mut ready = [PollFd::new(&self.wire, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+            let mut ready = [
+                PollFd::new(&self.wire, PollFlags::IN),
+                PollFd::new(&self.signals, PollFlags::IN),
+            ];
             match rustix::event::poll(&mut ready, None) {
                 Err(rustix::io::Errno::INTR) => continue,
                 other => other.context(|| "waiting for the init stage")?,
             };
             if let Some(signal) = signals::next(&self.signals).context(|| "reading a signal")? {
-                return Err(Error::new(Code::System, format!("interrupted by signal {}", signal.number)));
+                return Err(Error::new(
+                    Code::System,
+                    format!("interrupted by signal {}", signal.number),
+                ));
             }
             if !ready[0].revents().is_empty() {
                 return Ok(());
@@ -134,7 +147,9 @@ impl<'a> Conversation<'a> {
         let (Some(pid), Some(pidfd)) = (Pid::from_raw(pid), descriptors.into_iter().next()) else {
             return Err(Error::new(Code::Protocol, "Forked came without a process"));
         };
-        let kept = pidfd.try_clone().context(|| "keeping hold of the container's process")?;
+        let kept = pidfd
+            .try_clone()
+            .context(|| "keeping hold of the container's process")?;
         let first = std::mem::replace(&mut self.process, Child::new(pidfd));
         spawn::wait(self.pidfd.as_fd())?;
         first.release();
@@ -144,8 +159,15 @@ impl<'a> Conversation<'a> {
     }
 
     fn send_source(&self, index: u32) -> Result<()> {
-        let mounts = self.plan.rootfs.as_ref().map_or(&[][..], |rootfs| &rootfs.mounts);
-        let Some(Source::Bind { path, recursive, .. }) = mounts.get(index as usize).map(|mount| &mount.source) else {
+        let mounts = self
+            .plan
+            .rootfs
+            .as_ref()
+            .map_or(&[][..], |rootfs| &rootfs.mounts);
+        let Some(Source::Bind {
+            path, recursive, ..
+        }) = mounts.get(index as usize).map(|mount| &mount.source)
+        else {
             return Err(out_of_turn("MountSource", "the index of a bind mount"));
         };
         let source = open_source(path, *recursive).context(|| format!("mounts[{index}]"))?;
@@ -157,7 +179,13 @@ impl<'a> Conversation<'a> {
             return Err(out_of_turn("RuntimeHooks", "no hooks (exec)"));
         };
         let pid = self.pid.as_raw_nonzero().get();
-        hooks::run(&runtime.hooks, &State { pid, ..runtime.state.clone() })?;
+        hooks::run(
+            &runtime.hooks,
+            &State {
+                pid,
+                ..runtime.state.clone()
+            },
+        )?;
         self.proceed()
     }
 
@@ -167,16 +195,27 @@ impl<'a> Conversation<'a> {
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
         };
-        let error = Error::new(Code::System, format!("the init stage ended before the container was set up: {how}"));
-        if how.contains("signal 9") { error.hint("is the memory limit too low for it?") } else { error }
+        let error = Error::new(
+            Code::System,
+            format!("the init stage ended before the container was set up: {how}"),
+        );
+        if how.contains("signal 9") {
+            error.hint("is the memory limit too low for it?")
+        } else {
+            error
+        }
     }
 }
 
 /// The plan in a file: it may be larger than any message.
 fn plan_file(plan: &Plan) -> Result<File> {
     let doing = || "passing the plan to the init stage";
-    let bytes = postcard::to_stdvec(plan).map_err(|e| Error::new(Code::Protocol, format!("{}: {e}", doing())))?;
-    let mut file = File::from(rustix::fs::memfd_create(c"plan", MemfdFlags::CLOEXEC).context(doing)?);
-    file.write_all(&bytes).and_then(|()| file.rewind()).context(doing)?;
+    let bytes = postcard::to_stdvec(plan)
+        .map_err(|e| Error::new(Code::Protocol, format!("{}: {e}", doing())))?;
+    let mut file =
+        File::from(rustix::fs::memfd_create(c"plan", MemfdFlags::CLOEXEC).context(doing)?);
+    file.write_all(&bytes)
+        .and_then(|()| file.rewind())
+        .context(doing)?;
     Ok(file)
 }

@@ -26,8 +26,20 @@ pub fn write(pid: Pid, linux: &Linux) -> Result<()> {
         // Without privilege, a group mapping is taken only where groups cannot be dropped.
         std::fs::write(format!("/proc/{pid}/setgroups"), "deny").context(|| "denying setgroups")?;
     }
-    write_one(pid, "gid_map", "linux.gidMappings", "newgidmap", &linux.gid_mappings)?;
-    write_one(pid, "uid_map", "linux.uidMappings", "newuidmap", &linux.uid_mappings)
+    write_one(
+        pid,
+        "gid_map",
+        "linux.gidMappings",
+        "newgidmap",
+        &linux.gid_mappings,
+    )?;
+    write_one(
+        pid,
+        "uid_map",
+        "linux.uidMappings",
+        "newuidmap",
+        &linux.uid_mappings,
+    )
 }
 
 fn write_one(pid: i32, file: &str, at: &str, helper: &str, mappings: &[IdMapping]) -> Result<()> {
@@ -41,23 +53,36 @@ fn write_one(pid: i32, file: &str, at: &str, helper: &str, mappings: &[IdMapping
     let mut lines = String::new();
     for mapping in mappings {
         // Writing to a String cannot fail.
-        let _ = writeln!(lines, "{} {} {}", mapping.container_id, mapping.host_id, mapping.size);
+        let _ = writeln!(
+            lines,
+            "{} {} {}",
+            mapping.container_id, mapping.host_id, mapping.size
+        );
     }
     let path = format!("/proc/{pid}/{file}");
-    std::fs::write(&path, &lines).context(|| format!("{at}: writing {:?} to {path}", lines.trim_end()))
+    std::fs::write(&path, &lines)
+        .context(|| format!("{at}: writing {:?} to {path}", lines.trim_end()))
 }
 
 fn ask_helper(pid: i32, helper: &str, mappings: &[IdMapping]) -> Result<()> {
     let path = find(helper).ok_or_else(|| {
-        Error::new(Code::Unsupported, format!("{helper} is not in PATH, and an ordinary user needs it to map these ids"))
-            .hint("install the package uidmap")
+        Error::new(
+            Code::Unsupported,
+            format!("{helper} is not in PATH, and an ordinary user needs it to map these ids"),
+        )
+        .hint("install the package uidmap")
     })?;
-    let ids = mappings.iter().flat_map(|m| [m.container_id, m.host_id, m.size]).map(|id| id.to_string());
+    let ids = mappings
+        .iter()
+        .flat_map(|m| [m.container_id, m.host_id, m.size])
+        .map(|id| id.to_string());
     let words = [helper.to_owned(), pid.to_string()].into_iter().chain(ids);
     let nul = |_| Error::new(Code::System, format!("{helper}: a NUL in its path"));
     let command = Command {
         path: CString::new(path.as_os_str().as_bytes()).map_err(nul)?,
-        args: words.map(|word| CString::new(word).map_err(nul)).collect::<Result<_>>()?,
+        args: words
+            .map(|word| CString::new(word).map_err(nul))
+            .collect::<Result<_>>()?,
         env: Vec::new(),
         input: Vec::new(),
         timeout: Some(HELPER_TIMEOUT),
@@ -66,11 +91,16 @@ fn ask_helper(pid: i32, helper: &str, mappings: &[IdMapping]) -> Result<()> {
     if outcome.status == spawn::Status::Exited(0) {
         return Ok(());
     }
-    Err(Error::new(Code::System, format!("{helper}: {}: {}", outcome.status, outcome.output))
-        .hint("the ranges must be the user's in /etc/subuid and /etc/subgid"))
+    Err(Error::new(
+        Code::System,
+        format!("{helper}: {}: {}", outcome.status, outcome.output),
+    )
+    .hint("the ranges must be the user's in /etc/subuid and /etc/subgid"))
 }
 
 fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|candidate| candidate.is_file())
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(program))
+        .find(|candidate| candidate.is_file())
 }

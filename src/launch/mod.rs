@@ -7,7 +7,7 @@ mod program;
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::hooks::{Hook, State};
-use crate::init;
+use crate::init::Invocation;
 use crate::init::gate::Gate;
 use crate::init::wire::{FromInit, FromParent, Wire, out_of_turn};
 use crate::plan::build::Built;
@@ -83,7 +83,11 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
     drop((theirs, program));
     log::debug!("the init stage is process {}", pid.as_raw_nonzero());
     let conversation = Conversation::new(plan, launch.runtime, ours, pid, pidfd)?;
-    conversation.send_plan(&launch.built.namespaces, &launch.cgroup_files, launch.gate.as_ref())?;
+    conversation.send_plan(
+        &launch.built.namespaces,
+        &launch.cgroup_files,
+        launch.gate.as_ref(),
+    )?;
     drop((launch.gate, launch.cgroup_files));
     conversation.hold()
 }
@@ -107,8 +111,16 @@ fn exec_init(program: &OwnedFd, wire: &Wire, preserved_fds: u32) -> Error {
         Ok(fd) => fd,
         Err(error) => return Error::system(doing(), error),
     };
-    let text = |s: &str| CString::new(s).unwrap_or_default();
-    let args = [text(init::NAME), text(init::ARGUMENT), text(&wire.as_raw_fd().to_string())];
+    let invocation = Invocation {
+        wire: wire.as_raw_fd(),
+        preserved_fds,
+    };
+    // Names and numbers hold no NUL.
+    let args: Vec<CString> = invocation
+        .args()
+        .into_iter()
+        .filter_map(|arg| CString::new(arg).ok())
+        .collect();
     Error::system(doing(), exec::execve_fd(program.as_fd(), &args, &[]))
 }
 
@@ -131,7 +143,11 @@ impl Launched {
     pub fn release(self) -> Result<Running> {
         self.wire.send(&FromParent::Continue, &[])?;
         self.process.release();
-        Ok(Running { pid: self.pid, pidfd: self.pidfd, terminal: self.terminal })
+        Ok(Running {
+            pid: self.pid,
+            pidfd: self.pidfd,
+            terminal: self.terminal,
+        })
     }
 
     /// Lets the process execute its program, and returns when it has.
@@ -143,7 +159,11 @@ impl Launched {
         match self.wire.receive::<FromInit>()? {
             None => {
                 self.process.release();
-                Ok(Running { pid: self.pid, pidfd: self.pidfd, terminal: self.terminal })
+                Ok(Running {
+                    pid: self.pid,
+                    pidfd: self.pidfd,
+                    terminal: self.terminal,
+                })
             }
             Some((FromInit::Failed(error), _)) => Err(error),
             Some((other, _)) => Err(out_of_turn(other.name(), "the end of the wire")),

@@ -31,7 +31,10 @@ pub fn protected() -> Result<OwnedFd> {
 fn read_only_mount() -> std::io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let program = rustix::mount::open_tree(rustix::fs::CWD, c"/proc/self/exe", flags)?;
-    let change = Change { set: libc::MOUNT_ATTR_RDONLY, ..Change::default() };
+    let change = Change {
+        set: libc::MOUNT_ATTR_RDONLY,
+        ..Change::default()
+    };
     set_attributes(&program, change, false)?;
     Ok(program)
 }

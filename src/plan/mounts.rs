@@ -46,7 +46,7 @@ pub enum Source {
 }
 
 /// A file system to mount by fsopen(2).
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FileSystem {
     /// Its type, as in /proc/filesystems.
     pub kind: String,

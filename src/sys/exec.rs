@@ -81,6 +81,49 @@ fn cloexec_one_by_one(first: libc::c_uint) -> io::Result<()> {
     Ok(())
 }
 
+/// Closes every descriptor from `first` up, but for `kept`.
+///
+/// For a process that was just executed and owns no descriptor yet but `kept`: what is closed
+/// was inherited, and no value of this program refers to it.
+///
+/// # Errors
+/// Those of reading /proc/self/fd, where close_range(2) is missing (Linux before 5.9).
+pub fn close_all_but(first: RawFd, kept: RawFd) -> io::Result<()> {
+    let close = |from: RawFd, to: libc::c_uint| {
+        let from = libc::c_uint::try_from(from).unwrap_or(libc::c_uint::MAX);
+        if from > to {
+            return Ok(0);
+        }
+        // SAFETY: no memory is passed; the caller says that nothing owns these descriptors.
+        check(unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) })
+    };
+    let below = libc::c_uint::try_from(kept)
+        .map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?
+        .wrapping_sub(1);
+    let closed = close(first, below).and_then(|_| close(kept + 1, libc::c_uint::MAX));
+    match closed {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => close_one_by_one(first, kept),
+        other => other.map(drop),
+    }
+}
+
+fn close_one_by_one(first: RawFd, kept: RawFd) -> io::Result<()> {
+    let mut open = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        open.extend(
+            entry?
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<RawFd>().ok()),
+        );
+    }
+    for fd in open.into_iter().filter(|&fd| fd >= first && fd != kept) {
+        // SAFETY: as above; the number of the directory just read fails with EBADF, harmlessly.
+        unsafe { libc::close(fd) };
+    }
+    Ok(())
+}
+
 /// Takes ownership of a descriptor that was handed to this process by number.
 ///
 /// # Errors

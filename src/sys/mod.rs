@@ -2,6 +2,7 @@
 //!
 //! What is here is safe to call; nothing outside this folder may say `unsafe`.
 
+pub mod bpf;
 pub mod clone;
 pub mod exec;
 pub mod keyring;
@@ -10,6 +11,7 @@ pub mod namespace;
 pub mod network;
 pub mod schedule;
 pub mod signals;
+pub mod usage;
 
 use std::io;
 
@@ -21,4 +23,3 @@ fn check(result: libc::c_long) -> io::Result<libc::c_long> {
         Ok(result)
     }
 }
-pub mod usage;

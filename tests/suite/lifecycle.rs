@@ -150,7 +150,9 @@ fn ids_that_are_paths_are_refused(t: &Sandbox) {
     t.dir("jail/bundle");
     t.file("jail/bundle/config.json", "{}");
     let canary = t.file("jail/state/canary", "untouched");
-    for id in ["..", ".", "a/b", "/", "//", "/state", "", "a b", "ä", "a\nb", "../up"] {
+    for id in [
+        "..", ".", "a/b", "/", "//", "/state", "", "a b", "ä", "a\nb", "../up",
+    ] {
         for verb in ["create", "run"] {
             inside(&[verb, "--bundle", "/bundle", id]).fails();
         }

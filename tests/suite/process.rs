@@ -248,7 +248,10 @@ fn rlimits_twice(t: &Sandbox) {
     let mut c = t.container();
     let one = json!({"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200});
     c.set("/process/rlimits", json!([one, one]));
-    c.args(["true"]).run().fails().says("RLIMIT_NOFILE");
+    c.args(["true"])
+        .run()
+        .fails()
+        .says("process.rlimits[1].type");
     t.assert_nothing_left();
 }
 

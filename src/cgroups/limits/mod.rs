@@ -3,6 +3,7 @@
 //! Conversion is pure and per cgroup version; here is what a write is and how it is done.
 
 pub(super) mod v1;
+pub(super) mod v2;
 
 use super::files;
 use crate::config::resources::Resources;
@@ -17,9 +18,8 @@ pub(super) struct Write {
     pub field: String,
     /// The controller whose file it is.
     pub controller: &'static str,
-    /// The file; where a kernel lacks it, the next one.
-    pub files: Vec<String>,
-    pub value: String,
+    /// The file and its value; where a kernel lacks the file, the next.
+    pub files: Vec<(String, String)>,
     /// A kernel with none of the files does what is asked anyway, or cannot but need not.
     pub optional: bool,
 }
@@ -39,15 +39,19 @@ impl Write {
         Self {
             field: format!("linux.resources.{field}"),
             controller,
-            files: vec![file.into()],
-            value: value.to_string(),
+            files: vec![(file.into(), value.to_string())],
             optional: false,
         }
     }
 
-    pub fn or_file(mut self, file: impl Into<String>) -> Self {
-        self.files.push(file.into());
+    pub fn or(mut self, file: impl Into<String>, value: impl ToString) -> Self {
+        self.files.push((file.into(), value.to_string()));
         self
+    }
+
+    /// Whether it is `file` that is to be written.
+    pub fn is_for(&self, file: &str) -> bool {
+        self.files[0].0 == file
     }
 
     pub fn optional(mut self) -> Self {
@@ -84,12 +88,12 @@ pub(super) fn apply(dir: &Path, group: &Group) -> Result<()> {
 
 fn attempt(dir: &Path, write: &Write) -> Result<()> {
     let mut missing = None;
-    for file in &write.files {
+    for (file, value) in &write.files {
         let path = dir.join(file);
-        match files::write(&path, &write.value) {
+        match files::write(&path, value) {
             Ok(()) => return Ok(()),
             Err(errno) => {
-                let error = Error::system(files::writing(&path, &write.value), errno);
+                let error = Error::system(files::writing(&path, value), errno);
                 let error = error.context(&write.field);
                 match errno {
                     Errno::NOENT => missing.get_or_insert(error),
@@ -104,13 +108,52 @@ fn attempt(dir: &Path, write: &Write) -> Result<()> {
     }
 }
 
-/// The error of a limit whose controller this container has no cgroup of.
-pub(super) fn no_controller(write: &Write) -> Error {
-    let message = format!(
-        "{}: there is no {} controller to set it with",
-        write.field, write.controller
-    );
-    Error::new(Code::Unsupported, message)
+/// Least and most cpu.shares: the kernel moves other values into these bounds silently.
+const SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
+
+fn check_shares(shares: u64) -> Result<()> {
+    // runc's words.
+    let message = match shares {
+        ..2 => format!("the minimum allowed cpu-shares is {}", SHARES.start()),
+        shares if !SHARES.contains(&shares) => {
+            format!("the maximum allowed cpu-shares is {}", SHARES.end())
+        }
+        _ => return Ok(()),
+    };
+    let message = format!("linux.resources.cpu.shares: {shares}: {message}");
+    Err(Error::new(Code::InvalidConfig, message))
+}
+
+/// -1 is unlimited; 0 becomes 1, the least that systemd can express, which means the same:
+/// one task, the container's first, was there before the limit could stop it.
+fn pids(limit: i64) -> String {
+    match limit {
+        ..0 => "max".to_owned(),
+        limit => limit.max(1).to_string(),
+    }
+}
+
+/// The same file in v1 and v2.
+fn rdma(resources: &Resources) -> impl Iterator<Item = Group> {
+    resources.rdma.iter().map(|(device, limits)| {
+        let mut value = device.clone();
+        let limits = [
+            ("hca_handle", limits.hca_handles),
+            ("hca_object", limits.hca_objects),
+        ];
+        for (name, limit) in limits {
+            if let Some(limit) = limit {
+                value.push_str(&format!(" {name}={limit}"));
+            }
+        }
+        let field = format!("rdma.{device}");
+        Group(vec![Write::new(&field, "rdma", "rdma.max", value)])
+    })
+}
+
+/// 0 is "not set": Docker and the CRI send it so.
+fn set(value: Option<i64>) -> Option<i64> {
+    value.filter(|value| *value != 0)
 }
 
 /// What the file of one page size is called: the kernel's own names only, as it becomes

@@ -1,11 +1,8 @@
 //! Limits as the files of cgroup v1's controllers (Documentation/admin-guide/cgroup-v1).
 
-use super::{Group, Write, check, page_size};
+use super::{Group, Write, check, check_shares, page_size, pids, rdma, set};
 use crate::config::resources::{BlockIo, Cpu, Memory, Network, Resources};
 use crate::error::{Code, Error, Result};
-
-/// Least and most cpu.shares: the kernel moves other values into these bounds silently.
-const SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
 
 /// All writes for `resources`, but for the devices'.
 pub(in crate::cgroups) fn groups(resources: &Resources) -> Result<Vec<Group>> {
@@ -33,25 +30,14 @@ pub(in crate::cgroups) fn groups(resources: &Resources) -> Result<Vec<Group>> {
     if let Some(network) = &resources.network {
         groups.extend(self::network(network));
     }
-    groups.extend(rdma(resources).map(|write| Group(vec![write])));
+    groups.extend(rdma(resources));
     Ok(groups)
-}
-
-/// -1 is unlimited; 0 becomes 1, the least that systemd can express, which means the same:
-/// one task, the container's first, was there before the limit could stop it.
-pub(super) fn pids(limit: i64) -> String {
-    match limit {
-        ..0 => "max".to_owned(),
-        limit => limit.max(1).to_string(),
-    }
 }
 
 fn memory(memory: &Memory) -> Result<Vec<Group>> {
     let write = |field: &str, file: &str, value: String| {
         Write::new(&format!("memory.{field}"), "memory", file, value)
     };
-    // 0 is "not set": Docker and the CRI send it so.
-    let set = |value: Option<i64>| value.filter(|value| *value != 0);
     let limit = set(memory.limit);
     let swap = set(memory.swap);
     let mut limits = Vec::new();
@@ -158,28 +144,15 @@ fn cpu(cpu: &Cpu) -> Result<Vec<Group>> {
     Ok(groups)
 }
 
-fn check_shares(shares: u64) -> Result<()> {
-    // runc's words.
-    let message = match shares {
-        ..2 => format!("the minimum allowed cpu-shares is {}", SHARES.start()),
-        shares if !SHARES.contains(&shares) => {
-            format!("the maximum allowed cpu-shares is {}", SHARES.end())
-        }
-        _ => return Ok(()),
-    };
-    let message = format!("linux.resources.cpu.shares: {shares}: {message}");
-    Err(Error::new(Code::InvalidConfig, message))
-}
-
 fn block_io(block_io: &BlockIo) -> Vec<Group> {
     let write = |field: &str, file: &str, value: String| {
         Write::new(&format!("blockIO.{field}"), "blkio", file, value)
     };
     let mut writes = Vec::new();
     // CFQ's files went with Linux 5.0; BFQ has its own.
-    if let Some(weight) = block_io.weight.filter(|weight| *weight != 0) {
-        let weight = write("weight", "blkio.weight", weight.to_string());
-        writes.push(weight.or_file("blkio.bfq.weight"));
+    if let Some(number) = block_io.weight.filter(|weight| *weight != 0) {
+        let weight = write("weight", "blkio.weight", number.to_string());
+        writes.push(weight.or("blkio.bfq.weight", number));
     }
     if let Some(weight) = block_io.leaf_weight.filter(|weight| *weight != 0) {
         writes.push(write("leafWeight", "blkio.leaf_weight", weight.to_string()));
@@ -188,8 +161,9 @@ fn block_io(block_io: &BlockIo) -> Vec<Group> {
         let number = format!("{}:{}", device.major, device.minor);
         if let Some(weight) = device.weight.filter(|weight| *weight != 0) {
             let field = format!("weightDevice[{index}].weight");
-            let weight = write(&field, "blkio.weight_device", format!("{number} {weight}"));
-            writes.push(weight.or_file("blkio.bfq.weight_device"));
+            let value = format!("{number} {weight}");
+            let weight = write(&field, "blkio.weight_device", value.clone());
+            writes.push(weight.or("blkio.bfq.weight_device", value));
         }
         if let Some(weight) = device.leaf_weight.filter(|weight| *weight != 0) {
             let field = format!("weightDevice[{index}].leafWeight");
@@ -262,23 +236,6 @@ fn network(network: &Network) -> Vec<Group> {
     writes.into_iter().map(|write| Group(vec![write])).collect()
 }
 
-/// The same file in v1 and v2.
-pub(super) fn rdma(resources: &Resources) -> impl Iterator<Item = Write> {
-    resources.rdma.iter().map(|(device, limits)| {
-        let mut value = device.clone();
-        let limits = [
-            ("hca_handle", limits.hca_handles),
-            ("hca_object", limits.hca_objects),
-        ];
-        for (name, limit) in limits {
-            if let Some(limit) = limit {
-                value.push_str(&format!(" {name}={limit}"));
-            }
-        }
-        Write::new(&format!("rdma.{device}"), "rdma", "rdma.max", value)
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -287,8 +244,12 @@ mod tests {
     /// "file value" of each write, groups apart by "|".
     fn writes(json: &str) -> String {
         let groups = groups(&serde_json::from_str(json).unwrap()).unwrap();
+        let files = |w: &Write| -> String {
+            let names: Vec<&str> = w.files.iter().map(|(file, _)| file.as_str()).collect();
+            names.join("/")
+        };
         let group = |group: &Group| -> Vec<String> {
-            let show = |w: &Write| format!("{} {}", w.files.join("/"), w.value);
+            let show = |w: &Write| format!("{} {}", files(w), w.files[0].1);
             group.0.iter().map(show).collect()
         };
         let all: Vec<_> = groups.iter().map(|g| group(g).join(", ")).collect();

@@ -12,6 +12,7 @@ pub use namespaces::needs_helper;
 
 use super::{Hooks, Plan, Sysctl, Terminal};
 use crate::cgroups::Manager;
+use crate::config::linux::IntelRdt;
 use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
 use crate::hooks::{State, Status};
@@ -140,7 +141,12 @@ fn refuse_unimplemented(config: &Config) -> Result<()> {
     if config.linux.seccomp.is_some() {
         return refuse("linux.seccomp");
     }
-    if config.linux.intel_rdt.is_some() {
+    if config
+        .linux
+        .intel_rdt
+        .as_ref()
+        .is_some_and(|rdt| *rdt != IntelRdt::default())
+    {
         return refuse("linux.intelRdt");
     }
     if let Some(index) = config.mounts.iter().position(config::Mount::is_id_mapped) {

@@ -1,6 +1,7 @@
 //! Mounts of the plan.
 
 use super::Request;
+use crate::cgroups::ContainerMounts;
 use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
 use crate::plan::mounts::{Bind, FileSystem, FsOption, Mount, Options, Source, is_superblock_flag};
@@ -89,12 +90,8 @@ fn other(
     }
     let common = common(mount, &options);
     if kind == "cgroup" {
-        let hierarchies = request.cgroups.mounts_for_container();
         return Ok(Mount {
-            source: Source::Cgroups {
-                hierarchies,
-                namespaced,
-            },
+            source: cgroups(request, &options, namespaced),
             ..common
         });
     }
@@ -116,6 +113,28 @@ fn other(
         source: Source::FileSystem(fs),
         ..common
     })
+}
+
+/// The container's cgroups: as a file system of their own where a cgroup namespace limits what
+/// that shows, else by binding the container's part.
+fn cgroups(request: &Request<'_>, options: &Options, namespaced: bool) -> Source {
+    match request.cgroups.mounts_for_container() {
+        ContainerMounts::V1(hierarchies) => Source::Cgroups {
+            hierarchies,
+            namespaced,
+        },
+        ContainerMounts::V2(Some(path)) if !namespaced => Source::Bind {
+            path,
+            recursive: true,
+            opened_by_parent: false,
+        },
+        ContainerMounts::V2(_) => Source::FileSystem(FileSystem {
+            kind: "cgroup2".into(),
+            source: "cgroup".into(),
+            options: options.file_system.clone(),
+            copy_up: false,
+        }),
+    }
 }
 
 /// A mount without its source, which the caller puts in.

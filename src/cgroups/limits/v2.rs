@@ -1,0 +1,427 @@
+//! Limits as the files of cgroup v2's controllers (Documentation/admin-guide/cgroup-v2.rst).
+//!
+//! The spec's fields are v1's. Where v2 measures differently they are converted, and where
+//! it has nothing of the kind, asking for it is an error (config-linux.md, "Unified").
+
+use super::{Group, Write, check, check_shares, page_size, pids, rdma, set};
+use crate::cgroups::files;
+use crate::config::resources::{BlockIo, Cpu, Memory, Resources, ThrottleDevice};
+use crate::error::{Code, Error, Result};
+use std::path::Path;
+
+/// All writes for `resources`, but for the devices'. `dir` is the cgroup's: v2 keeps some
+/// fields in one file with others or relative to them, and what an update leaves out stays.
+pub(in crate::cgroups) fn groups(resources: &Resources, dir: &Path) -> Result<Vec<Group>> {
+    check(resources)?;
+    let mut groups = Vec::new();
+    if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit) {
+        let write = Write::new("pids.limit", "pids", "pids.max", pids(limit));
+        groups.push(Group(vec![write]));
+    }
+    if let Some(memory) = &resources.memory {
+        groups.extend(self::memory(memory, dir)?);
+    }
+    if let Some(block_io) = &resources.block_io {
+        groups.extend(self::block_io(block_io)?);
+    }
+    if let Some(cpu) = &resources.cpu {
+        groups.extend(self::cpu(cpu, dir)?);
+    }
+    groups.extend(hugepages(resources)?);
+    if let Some(network) = &resources.network {
+        if network.class_id.is_some_and(|class| class != 0) {
+            return Err(not_in_v2("network.classID"));
+        }
+        if !network.priorities.is_empty() {
+            return Err(not_in_v2("network.priorities"));
+        }
+    }
+    groups.extend(rdma(resources));
+    groups.extend(unified(resources)?);
+    Ok(groups)
+}
+
+fn not_in_v2(field: &str) -> Error {
+    let message = format!("linux.resources.{field}: cgroup v2 has nothing like it");
+    Error::new(Code::Unsupported, message)
+}
+
+/// A limit, of which v1's "unlimited" is -1.
+fn max(limit: i64) -> String {
+    match limit {
+        -1 => "max".to_owned(),
+        limit => limit.to_string(),
+    }
+}
+
+fn memory(memory: &Memory, dir: &Path) -> Result<Vec<Group>> {
+    for (field, wanted) in [
+        ("memory.kernel", set(memory.kernel).is_some()),
+        ("memory.kernelTCP", set(memory.kernel_tcp).is_some()),
+        ("memory.swappiness", memory.swappiness.is_some()),
+        (
+            "memory.disableOOMKiller",
+            memory.disable_oom_killer == Some(true),
+        ),
+        ("memory.useHierarchy", memory.use_hierarchy == Some(false)),
+    ] {
+        if wanted {
+            return Err(not_in_v2(field));
+        }
+    }
+    let write = |field: &str, file: &str, value: String| {
+        Write::new(&format!("memory.{field}"), "memory", file, value)
+    };
+    let limit = set(memory.limit);
+    let mut groups = Vec::new();
+    if let Some(swap) = swap(limit, set(memory.swap), dir)? {
+        let value = max(swap);
+        let swap_write = write("swap", "memory.swap.max", value);
+        // Without swap there is nothing that could exceed these two.
+        groups.push(Group(vec![match swap {
+            -1 | 0 => swap_write.optional(),
+            _ => swap_write,
+        }]));
+    }
+    if let Some(limit) = limit {
+        groups.push(Group(vec![write("limit", "memory.max", max(limit))]));
+    }
+    if let Some(reservation) = set(memory.reservation) {
+        let low = write("reservation", "memory.low", max(reservation));
+        groups.push(Group(vec![low]));
+    }
+    Ok(groups)
+}
+
+/// v1 limits memory and swap together, v2 swap alone: the difference, as in runc and crun.
+fn swap(limit: Option<i64>, swap: Option<i64>, dir: &Path) -> Result<Option<i64>> {
+    let Some(swap) = swap else {
+        // As on v1, where memory cannot be unlimited while both together are not.
+        return Ok(limit.filter(|limit| *limit == -1));
+    };
+    let limit = match limit {
+        _ if swap == -1 => return Ok(Some(-1)),
+        Some(-1) => None,
+        Some(limit) => Some(limit),
+        None => memory_max(dir)?,
+    };
+    match limit {
+        None => Ok(Some(swap)),
+        Some(limit) if limit <= swap => Ok(Some(swap - limit)),
+        Some(limit) => Err(Error::new(
+            Code::InvalidConfig,
+            format!(
+                "linux.resources.memory.swap: memory+swap limit should be >= memory limit \
+                 ({swap} < {limit})"
+            ),
+        )),
+    }
+}
+
+/// The limit that is set now; none for "max".
+fn memory_max(dir: &Path) -> Result<Option<i64>> {
+    let text = files::read_named(&dir.join("memory.max"))?;
+    Ok(text.trim().parse().ok())
+}
+
+/// The quota that is set now: a number or "max".
+fn cpu_quota(dir: &Path) -> Result<String> {
+    let text = files::read_named(&dir.join("cpu.max"))?;
+    Ok(text.split_whitespace().next().unwrap_or("max").to_owned())
+}
+
+/// cpu.shares (2 to 262144, by default 1024) as cpu.weight (1 to 10000, by default 100): the
+/// quadratic through the three pairs, by logarithms. opencontainers/cgroups 0.0.3 and crun
+/// 1.23 replaced the linear formula with it, which made the default 39.
+pub(in crate::cgroups) fn weight(shares: u64) -> u64 {
+    match shares {
+        ..=2 => 1,
+        // Exactly, whatever the last bit of the platform's logarithm.
+        1024 => 100,
+        262_144.. => 10_000,
+        shares => {
+            let log = (shares as f64).log2();
+            let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
+            10_f64.powf(exponent).ceil() as u64
+        }
+    }
+}
+
+fn cpu(cpu: &Cpu, dir: &Path) -> Result<Vec<Group>> {
+    if set(cpu.realtime_runtime).is_some() {
+        return Err(not_in_v2("cpu.realtimeRuntime"));
+    }
+    if cpu.realtime_period.is_some_and(|period| period != 0) {
+        return Err(not_in_v2("cpu.realtimePeriod"));
+    }
+    let write = |field: &str, file: &str, value: String| {
+        Write::new(&format!("cpu.{field}"), "cpu", file, value)
+    };
+    let mut weight_group = Vec::new();
+    if let Some(shares) = cpu.shares.filter(|shares| *shares != 0) {
+        check_shares(shares)?;
+        weight_group.push(write("shares", "cpu.weight", weight(shares).to_string()));
+    }
+    if let Some(idle) = cpu.idle {
+        weight_group.push(write("idle", "cpu.idle", idle.to_string()));
+    }
+    let mut bandwidth = Vec::new();
+    let quota = set(cpu.quota).map(|quota| match quota {
+        1.. => quota.to_string(),
+        _ => "max".to_owned(),
+    });
+    match (quota, cpu.period.filter(|period| *period != 0)) {
+        // One number alone is the quota, and leaves the period as it is.
+        (Some(quota), None) => bandwidth.push(write("quota", "cpu.max", quota)),
+        (Some(quota), Some(period)) => {
+            bandwidth.push(write("quota", "cpu.max", format!("{quota} {period}")));
+        }
+        (None, Some(period)) => {
+            let value = format!("{} {period}", cpu_quota(dir)?);
+            bandwidth.push(write("period", "cpu.max", value));
+        }
+        (None, None) => {}
+    }
+    if let Some(burst) = cpu.burst {
+        bandwidth.push(write("burst", "cpu.max.burst", burst.to_string()));
+    }
+    let mut groups = vec![Group(weight_group), Group(bandwidth)];
+    let sets = [
+        ("cpu.cpus", "cpuset.cpus", &cpu.cpus),
+        ("cpu.mems", "cpuset.mems", &cpu.mems),
+    ];
+    for (field, file, list) in sets {
+        if let Some(list) = list.as_ref().filter(|list| !list.is_empty()) {
+            groups.push(Group(vec![Write::new(field, "cpuset", file, list)]));
+        }
+    }
+    Ok(groups)
+}
+
+/// blkio.weight (10 to 1000) as io.weight (1 to 10000), linearly, as in runc and crun. BFQ's
+/// own file takes v1's range.
+fn io_weight(weight: u16) -> u64 {
+    1 + u64::from(weight.saturating_sub(10)) * 9999 / 990
+}
+
+fn block_io(block_io: &BlockIo) -> Result<Vec<Group>> {
+    let write = |field: &str, file: &str, value: String| {
+        Write::new(&format!("blockIO.{field}"), "io", file, value)
+    };
+    let mut writes = Vec::new();
+    if block_io.leaf_weight.is_some_and(|weight| weight != 0) {
+        return Err(not_in_v2("blockIO.leafWeight"));
+    }
+    if let Some(weight) = block_io.weight.filter(|weight| *weight != 0) {
+        let bfq = write("weight", "io.bfq.weight", weight.to_string());
+        writes.push(bfq.or("io.weight", io_weight(weight)));
+    }
+    for (index, device) in block_io.weight_device.iter().enumerate() {
+        if device.leaf_weight.is_some_and(|weight| weight != 0) {
+            let field = format!("blockIO.weightDevice[{index}].leafWeight");
+            return Err(not_in_v2(&field));
+        }
+        if let Some(weight) = device.weight.filter(|weight| *weight != 0) {
+            let number = format!("{}:{}", device.major, device.minor);
+            let field = format!("weightDevice[{index}].weight");
+            let bfq = write(&field, "io.bfq.weight", format!("{number} {weight}"));
+            writes.push(bfq.or("io.weight", format!("{number} {}", io_weight(weight))));
+        }
+    }
+    let mut throttle = |field: &str, key: &str, devices: &[ThrottleDevice]| {
+        for (index, device) in devices.iter().enumerate() {
+            // v1 takes a limit away by 0, v2 by "max".
+            let rate = match device.rate {
+                0 => "max".to_owned(),
+                rate => rate.to_string(),
+            };
+            let value = format!("{}:{} {key}={rate}", device.major, device.minor);
+            writes.push(write(&format!("{field}[{index}]"), "io.max", value));
+        }
+    };
+    throttle(
+        "throttleReadBpsDevice",
+        "rbps",
+        &block_io.throttle_read_bps_device,
+    );
+    throttle(
+        "throttleWriteBpsDevice",
+        "wbps",
+        &block_io.throttle_write_bps_device,
+    );
+    throttle(
+        "throttleReadIOPSDevice",
+        "riops",
+        &block_io.throttle_read_iops_device,
+    );
+    throttle(
+        "throttleWriteIOPSDevice",
+        "wiops",
+        &block_io.throttle_write_iops_device,
+    );
+    Ok(writes.into_iter().map(|write| Group(vec![write])).collect())
+}
+
+/// Both kinds of accounting, as on v1.
+fn hugepages(resources: &Resources) -> Result<Vec<Group>> {
+    let mut groups = Vec::new();
+    for (index, limit) in resources.hugepage_limits.iter().enumerate() {
+        let size = page_size(index, &limit.page_size)?;
+        let field = format!("hugepageLimits[{index}]");
+        let write = |file: String| Write::new(&field, "hugetlb", file, limit.limit);
+        let usage = write(format!("hugetlb.{size}.max"));
+        let reserved = write(format!("hugetlb.{size}.rsvd.max"));
+        groups.push(Group(vec![usage, reserved.optional()]));
+    }
+    Ok(groups)
+}
+
+/// Files by name, each line of a value a write: io.max takes one device at a time.
+fn unified(resources: &Resources) -> Result<Vec<Group>> {
+    let mut groups = Vec::new();
+    for (file, value) in &resources.unified {
+        let field = format!("unified[{file:?}]");
+        if file.contains('/') || !file.contains('.') || file.starts_with('.') {
+            let message = format!("linux.resources.{field}: not of the form CONTROLLER.PARAMETER");
+            return Err(Error::new(Code::InvalidConfig, message));
+        }
+        for line in value.lines().filter(|line| !line.trim().is_empty()) {
+            groups.push(Group(vec![Write::new(&field, "", file.clone(), line)]));
+        }
+    }
+    Ok(groups)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// A cgroup with a memory limit of 1000 and no quota.
+    fn groups_now(json: &str) -> Result<Vec<Group>> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tare-limits-{}-{count}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("memory.max"), "1000\n").unwrap();
+        std::fs::write(dir.join("cpu.max"), "max 100000\n").unwrap();
+        let groups = groups(&serde_json::from_str(json).unwrap(), &dir);
+        std::fs::remove_dir_all(dir).unwrap();
+        groups
+    }
+
+    fn writes(json: &str) -> String {
+        let groups = groups_now(json).unwrap();
+        let show = |write: &Write| -> String {
+            let files = write
+                .files
+                .iter()
+                .map(|(file, value)| format!("{file} {value}"));
+            files.collect::<Vec<_>>().join("/")
+        };
+        let all = groups.iter().flat_map(|group| group.0.iter().map(show));
+        all.collect::<Vec<_>>().join(", ")
+    }
+
+    fn error(json: &str) -> String {
+        groups_now(json).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn shares_keep_their_ends_and_their_default() {
+        let pairs = [
+            (1, 1),
+            (2, 1),
+            (1024, 100),
+            (262_144, 10_000),
+            (512, 59),
+            (102, 17),
+            (100_000, 4340),
+        ];
+        for (shares, expected) in pairs {
+            let converted = weight(shares);
+            assert_eq!(converted, expected, "{shares}");
+        }
+        assert_eq!(writes(r#"{"cpu":{"shares":1024}}"#), "cpu.weight 100");
+        assert_eq!(writes(r#"{"cpu":{"shares":0}}"#), "");
+    }
+
+    #[test]
+    fn swap_is_what_exceeds_memory() {
+        let both = |limit: &str, swap: &str| {
+            writes(&format!(
+                r#"{{"memory":{{"limit":{limit},"swap":{swap}}}}}"#
+            ))
+        };
+        assert_eq!(both("100", "300"), "memory.swap.max 200, memory.max 100");
+        assert_eq!(both("100", "100"), "memory.swap.max 0, memory.max 100");
+        assert_eq!(both("100", "-1"), "memory.swap.max max, memory.max 100");
+        assert_eq!(both("-1", "0"), "memory.swap.max max, memory.max max");
+        assert_eq!(both("-1", "50"), "memory.swap.max 50, memory.max max");
+        assert_eq!(both("100", "0"), "memory.max 100");
+        assert_eq!(both("0", "1200"), "memory.swap.max 200");
+        assert!(error(r#"{"memory":{"limit":100,"swap":99}}"#).contains("memory.swap"));
+    }
+
+    #[test]
+    fn cpu_bandwidth_is_one_file() {
+        let cpu = |fields: &str| writes(&format!(r#"{{"cpu":{{{fields}}}}}"#));
+        assert_eq!(cpu(r#""quota":500,"period":1000"#), "cpu.max 500 1000");
+        assert_eq!(cpu(r#""quota":-1"#), "cpu.max max");
+        assert_eq!(cpu(r#""period":2000"#), "cpu.max max 2000");
+        assert_eq!(
+            cpu(r#""quota":500,"burst":100"#),
+            "cpu.max 500, cpu.max.burst 100"
+        );
+        assert_eq!(
+            cpu(r#""cpus":"0-1","mems":"0","idle":1"#),
+            "cpu.idle 1, cpuset.cpus 0-1, cpuset.mems 0"
+        );
+    }
+
+    #[test]
+    fn io_weights_are_converted_where_there_is_no_bfq() {
+        let json = r#"{"blockIO":{"weight":10,"weightDevice":[{"major":8,"minor":0,"weight":1000}],
+            "throttleReadBpsDevice":[{"major":8,"minor":0,"rate":5}],
+            "throttleWriteIOPSDevice":[{"major":8,"minor":0,"rate":0}]}}"#;
+        assert_eq!(
+            writes(json),
+            "io.bfq.weight 10/io.weight 1, io.bfq.weight 8:0 1000/io.weight 8:0 10000, \
+             io.max 8:0 rbps=5, io.max 8:0 wiops=max"
+        );
+    }
+
+    #[test]
+    fn what_v2_lacks_is_an_error_unless_it_asks_for_nothing() {
+        for bad in [
+            r#"{"memory":{"kernel":1}}"#,
+            r#"{"memory":{"swappiness":0}}"#,
+            r#"{"memory":{"disableOOMKiller":true}}"#,
+            r#"{"cpu":{"realtimeRuntime":1}}"#,
+            r#"{"blockIO":{"leafWeight":1}}"#,
+            r#"{"network":{"classID":1}}"#,
+        ] {
+            assert!(
+                error(bad).contains("cgroup v2 has nothing like it"),
+                "{bad}"
+            );
+        }
+        let nothing = r#"{"memory":{"kernel":0,"disableOOMKiller":false,"useHierarchy":true},
+            "blockIO":{"leafWeight":0},"network":{"classID":0},"pids":{}}"#;
+        assert_eq!(writes(nothing), "");
+    }
+
+    #[test]
+    fn unified_files_are_written_line_by_line() {
+        assert_eq!(
+            writes(r#"{"unified":{"io.max":"8:0 rbps=1\n8:16 wiops=2\n","memory.high":"5"}}"#),
+            "io.max 8:0 rbps=1, io.max 8:16 wiops=2, memory.high 5"
+        );
+        for bad in ["../x.y", "plain", ".hidden"] {
+            let json = format!(r#"{{"unified":{{"{bad}":"1"}}}}"#);
+            assert!(error(&json).contains("CONTROLLER.PARAMETER"), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! cgroup v2: one directory, in the one hierarchy.
+
+use super::devices::Policy;
+use super::files::{self, Made};
+use super::hierarchies::Hierarchy;
+use super::limits::{self, Write};
+use super::path::{Base, CgroupPath};
+use super::{MemoryEvents, ebpf, events};
+use crate::config::resources::{DeviceRule, Resources};
+use crate::error::{Code, Error, Result};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const FREEZE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A container's cgroup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct V2 {
+    mount: PathBuf,
+    path: PathBuf,
+    /// See [`super::Means`].
+    means: super::Means,
+    /// It could not be made, and did not have to be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    without: bool,
+}
+
+impl V2 {
+    pub(super) fn new(
+        hierarchy: &Hierarchy,
+        path: &CgroupPath,
+        means: super::Means,
+    ) -> Result<Self> {
+        let base = match path.base() {
+            Base::MountPoint => hierarchy.mount.clone(),
+            // Beside our own cgroup: ours has a process, us, and so can have no children
+            // with controllers (cgroup-v2.rst, "No Internal Process Constraint"). As runc.
+            Base::Own => match hierarchy.own_directory()? {
+                own if own == hierarchy.mount => own,
+                mut own => {
+                    own.pop();
+                    own
+                }
+            },
+        };
+        Ok(Self {
+            mount: hierarchy.mount.clone(),
+            path: base.join(path.below()),
+            means,
+            without: false,
+        })
+    }
+
+    /// The directory, unless the container goes without.
+    pub(super) fn path(&self) -> Option<&Path> {
+        (!self.without).then_some(&self.path)
+    }
+
+    pub(super) fn exists(&self) -> bool {
+        self.path().is_some_and(Path::exists)
+    }
+
+    pub(super) fn create(&mut self, resources: &Resources) -> Result<()> {
+        let mut made = Vec::new();
+        let result = self.make(resources, &mut made);
+        let Err(error) = result else {
+            return Ok(());
+        };
+        for dir in made.iter().rev() {
+            // What somebody has come to use in the meantime is theirs.
+            let _ = rustix::fs::rmdir(dir);
+        }
+        if self.means.allow_going_without(&error) {
+            log::debug!("doing without a cgroup: {error}");
+            self.without = true;
+            return Ok(());
+        }
+        Err(error)
+    }
+
+    fn make(&self, resources: &Resources, made: &mut Vec<PathBuf>) -> Result<()> {
+        if files::make(&self.path, made)? == Made::Existing {
+            super::check_unused(&self.path, is_frozen(&self.path)?)?;
+        }
+        self.enable_controllers(resources)
+    }
+
+    /// Hands every controller that the mount has down to the cgroup. Those that cannot be
+    /// had are missed when a limit needs them, with an error that says so.
+    fn enable_controllers(&self, resources: &Resources) -> Result<()> {
+        let controllers = |dir: &Path| files::read_named(&dir.join("cgroup.controllers"));
+        let ours = controllers(&self.path)?;
+        let ours: Vec<&str> = ours.split_whitespace().collect();
+        let all = controllers(&self.mount)?;
+        let missing = all.split_whitespace().filter(|one| !ours.contains(one));
+        let missing: Vec<String> = missing.map(|one| format!("+{one}")).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let below = self.path.strip_prefix(&self.mount);
+        let mut dir = self.mount.clone();
+        for part in below.unwrap_or(Path::new("")) {
+            enable(&dir, &missing);
+            dir.push(part);
+            make_valid(&dir, resources)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the container's root what it needs to have cgroups of its own: the directory
+    /// and the files the kernel names (config-linux.md, "Cgroup ownership").
+    pub(super) fn delegate(&self, uid: rustix::fs::Uid) -> Result<()> {
+        const FALLBACK: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
+        let Some(dir) = self.path() else {
+            return Ok(());
+        };
+        let names = files::read(Path::new("/sys/kernel/cgroup/delegate"));
+        let names = names.unwrap_or_else(|_| FALLBACK.to_owned());
+        let of_files = names.lines().map(|name| dir.join(name));
+        for path in of_files.chain([dir.to_owned()]) {
+            match rustix::fs::chown(&path, Some(uid), None) {
+                // The list is of all controllers.
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => {
+                    let doing = format!("giving {} to the container", path.display());
+                    return Err(Error::system(doing, errno));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply(&self, resources: &Resources) -> Result<()> {
+        self.check_usage(resources)?;
+        for group in limits::v2::groups(resources, &self.path)? {
+            let Some(first) = group.0.first() else {
+                continue;
+            };
+            if self.without {
+                return Err(self.means.no_cgroup(first));
+            }
+            limits::apply(&self.path, &group).map_err(|error| self.explain(first, error))?;
+        }
+        Ok(())
+    }
+
+    /// v1's kernel refuses a limit below the usage, v2's enforces it by killing.
+    fn check_usage(&self, resources: &Resources) -> Result<()> {
+        let Some(memory) = &resources.memory else {
+            return Ok(());
+        };
+        if memory.check_before_update != Some(true) {
+            return Ok(());
+        }
+        let usage = files::read(&self.path.join("memory.current"));
+        let usage: i64 = usage
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(0);
+        let limits = [
+            ("swap", "memory+swap", memory.swap),
+            ("limit", "memory", memory.limit),
+        ];
+        for (field, name, limit) in limits {
+            if let Some(limit) = limit.filter(|limit| *limit > 0 && *limit <= usage) {
+                // runc's words.
+                let message = format!(
+                    "linux.resources.memory.{field}: rejecting {name} limit {limit} <= usage {usage}"
+                );
+                return Err(Error::new(Code::InvalidConfig, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Says of a missing file whether its whole controller is missing.
+    fn explain(&self, write: &Write, error: Error) -> Error {
+        let missing = [Errno::NOENT, Errno::ACCESS, Errno::PERM];
+        let missing = missing
+            .iter()
+            .any(|e| error.errno() == Some(e.raw_os_error()));
+        let file = write.files[0].0.as_str();
+        let name = file.split('.').next().unwrap_or(file);
+        let Ok(controllers) = files::read(&self.path.join("cgroup.controllers")) else {
+            return error;
+        };
+        if !missing || name == "cgroup" || controllers.split_whitespace().any(|c| c == name) {
+            return error;
+        }
+        error.hint(format!(
+            "controller {name:?} is not available in {}",
+            self.path.display()
+        ))
+    }
+
+    pub(super) fn apply_devices(&self, rules: &[DeviceRule]) -> Result<()> {
+        let policy = Policy::new(rules)?;
+        let Some(dir) = self.path() else {
+            return Ok(());
+        };
+        match ebpf::attach(dir, &policy) {
+            Err(error) if self.means.is_rootless() => {
+                // Making and opening devices is not for the unprivileged anyway.
+                log::debug!("doing without device rules: {error}");
+                Ok(())
+            }
+            result => result.map_err(|error| error.context("linux.resources.devices")),
+        }
+    }
+
+    pub(super) fn clone_target(&self) -> Result<Option<OwnedFd>> {
+        self.path().map(super::open_directory).transpose()
+    }
+
+    pub(super) fn processes(&self) -> Result<Vec<i32>> {
+        self.path().map_or(Ok(Vec::new()), files::processes)
+    }
+
+    pub(super) fn signal_all(&self, signal: Signal) -> Result<()> {
+        let Some(dir) = self.path() else {
+            return Ok(());
+        };
+        if signal == Signal::KILL {
+            let kill = dir.join("cgroup.kill");
+            match files::write(&kill, "1") {
+                Ok(()) => return Ok(()),
+                // Before Linux 5.14, or the whole cgroup is gone.
+                Err(errno) if files::is_gone(errno) => {}
+                Err(errno) => return Err(Error::system(files::writing(&kill, "1"), errno)),
+            }
+        }
+        let paused = is_frozen(dir)?;
+        if !paused && let Err(error) = self.freeze() {
+            log::warn!("signalling without freezing first: {error}");
+        }
+        let result = self
+            .processes()
+            .and_then(|pids| super::signal_each(&pids, signal));
+        match paused || !dir.exists() {
+            true => result,
+            false => result.and(self.thaw()),
+        }
+    }
+
+    pub(super) fn freeze(&self) -> Result<()> {
+        let dir = self.required()?;
+        let file = dir.join("cgroup.freeze");
+        files::write_named(&file, "1")?;
+        let deadline = Instant::now() + FREEZE_DEADLINE;
+        let result = events::wait(dir, "frozen", "1", deadline);
+        if result.is_err() {
+            // A half-frozen container is worse than a running one.
+            let _ = files::write(&file, "0");
+        }
+        result.map_err(|error| error.context(format!("unable to freeze {}", dir.display())))
+    }
+
+    pub(super) fn thaw(&self) -> Result<()> {
+        files::write_named(&self.required()?.join("cgroup.freeze"), "0")
+    }
+
+    fn required(&self) -> Result<&Path> {
+        self.path().ok_or_else(|| {
+            let message = "the container has no cgroup to pause it by";
+            Error::new(Code::Unsupported, message)
+        })
+    }
+
+    pub(super) fn is_frozen(&self) -> Result<bool> {
+        self.path().map_or(Ok(false), is_frozen)
+    }
+
+    pub(super) fn remove(&self, deadline: Instant) -> Result<()> {
+        let Some(dir) = self.path() else {
+            return Ok(());
+        };
+        match rustix::fs::rmdir(dir) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(_) => {}
+        }
+        // The kernel tells when the last process is gone, sub-cgroups included; whoever
+        // stays until the deadline is named by the removal that then fails.
+        if let Err(error) = events::wait(dir, "populated", "0", deadline) {
+            log::debug!("{error}");
+        }
+        files::remove(dir, deadline)
+    }
+
+    pub(super) fn sub(&self, args: &[String]) -> Result<Self> {
+        let mut sub = self.clone();
+        for (controller, path) in super::sub_paths(args)? {
+            if let Some(controller) = controller {
+                let message = format!("--cgroup: unknown controller {controller}");
+                return Err(Error::new(Code::Usage, message)
+                    .hint("cgroup v2 has one hierarchy: give the path alone"));
+            }
+            sub.path.extend(&path);
+        }
+        Ok(sub)
+    }
+
+    /// Where `pid` is, if below.
+    pub(super) fn of_process(&self, pid: Pid) -> Result<Self> {
+        let file = format!("/proc/{}/cgroup", pid.as_raw_nonzero());
+        let text = files::read_named(Path::new(&file))?;
+        let path = text.lines().find_map(|line| line.strip_prefix("0::"));
+        // Seen from our cgroup namespace, as the mount is; ours is above, or we would not
+        // know the container's directory.
+        let path = path.map(|path| self.mount.join(path.trim_start_matches('/')));
+        match path.filter(|path| path.starts_with(&self.path)) {
+            Some(path) => Ok(Self {
+                path,
+                ..self.clone()
+            }),
+            None => Err(Error::new(
+                Code::WrongState,
+                format!("{file}: not below {}", self.path.display()),
+            )),
+        }
+    }
+
+    pub(super) fn memory_events(&self) -> Result<Option<MemoryEvents>> {
+        let Some(dir) = self.path() else {
+            return Ok(None);
+        };
+        let text = match files::read(&dir.join("memory.events")) {
+            Ok(text) => text,
+            Err(errno) if files::is_gone(errno) => return Ok(None),
+            Err(errno) => {
+                let doing = format!("reading {}/memory.events", dir.display());
+                return Err(Error::system(doing, errno));
+            }
+        };
+        let kills = files::value_of(&text, "oom_kill").and_then(|n| n.parse().ok());
+        let number =
+            |file: &str| -> Option<u64> { files::read(&dir.join(file)).ok()?.trim().parse().ok() };
+        Ok(Some(MemoryEvents {
+            oom_kills: kills.unwrap_or_default(),
+            limit: number("memory.max"),
+            // Since Linux 5.19.
+            peak: number("memory.peak"),
+        }))
+    }
+}
+
+/// Enables controllers for the cgroups below `dir`, as many of them as it will.
+fn enable(dir: &Path, controllers: &[String]) {
+    let file = dir.join("cgroup.subtree_control");
+    if files::write(&file, &controllers.join(" ")).is_ok() {
+        return;
+    }
+    // One that is refused takes the others of the same write with it.
+    for one in controllers {
+        if let Err(errno) = files::write(&file, one) {
+            log::debug!("{}", Error::system(files::writing(&file, one), errno));
+        }
+    }
+}
+
+/// Where a cgroup above has processes, only controllers that count threads are enabled in
+/// it, and those below are invalid until they are threaded too: as good, if no others are
+/// wanted.
+fn make_valid(dir: &Path, resources: &Resources) -> Result<()> {
+    let file = dir.join("cgroup.type");
+    let kind = files::read_named(&file)?;
+    match (kind.trim(), needs_domain(resources)) {
+        ("domain invalid", false) => files::write_named(&file, "threaded"),
+        ("domain", _) | (_, false) => Ok(()),
+        (kind, true) => {
+            // runc's words.
+            let how = match kind {
+                "domain invalid" => "an invalid state".to_owned(),
+                kind => format!("{kind} mode"),
+            };
+            let path = dir.display().to_string();
+            let message =
+                format!("cannot enter cgroupv2 {path:?} with domain controllers -- it is in {how}");
+            Err(Error::new(Code::WrongState, message))
+        }
+    }
+}
+
+/// Whether limits need controllers that a threaded cgroup has not: all but cpu, cpuset and
+/// pids. runc counts cpu among them, since its limits are those of a whole container.
+fn needs_domain(resources: &Resources) -> bool {
+    resources.memory.is_some()
+        || resources.block_io.is_some()
+        || resources.cpu.is_some()
+        || !resources.hugepage_limits.is_empty()
+}
+
+fn is_frozen(dir: &Path) -> Result<bool> {
+    let file = dir.join("cgroup.freeze");
+    match files::read(&file) {
+        Ok(text) => Ok(text.trim() == "1"),
+        Err(errno) if files::is_gone(errno) => Ok(false),
+        Err(errno) => Err(Error::system(format!("reading {}", file.display()), errno)),
+    }
+}
