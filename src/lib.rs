@@ -12,6 +12,7 @@ pub mod container;
 pub mod error;
 pub mod hooks;
 pub mod init;
+pub mod net_devices;
 pub mod plan;
 pub mod spawn;
 pub mod spec;
