@@ -24,6 +24,7 @@ pub mod kill;
 pub mod launch;
 pub mod list;
 pub mod logger;
+pub mod net_devices;
 pub mod notify;
 pub mod output;
 pub mod pause;

@@ -6,6 +6,7 @@ use crate::hooks::{self, State};
 use crate::init::gate::Gate;
 use crate::init::mounts::open_source;
 use crate::init::wire::{FromInit, FromParent, Wire, out_of_turn};
+use crate::net_devices;
 use crate::plan::Plan;
 use crate::plan::mounts::Source;
 use crate::spawn::{self, Child};
@@ -179,6 +180,12 @@ impl<'a> Conversation<'a> {
             return Err(out_of_turn("RuntimeHooks", "no hooks (exec)"));
         };
         let pid = self.pid.as_raw_nonzero().get();
+        let devices = &runtime.config.linux.net_devices;
+        if !devices.is_empty() {
+            let path = format!("/proc/{pid}/ns/net");
+            let network = File::open(&path).context(|| format!("opening {path}"))?;
+            net_devices::move_into(devices, network.as_fd())?;
+        }
         hooks::run(
             &runtime.hooks,
             &State {

@@ -1,8 +1,8 @@
-//! The loopback device of a new network namespace.
+//! The loopback device of a new network namespace, and netlink sockets.
 
 use super::check;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 /// Brings `lo` of the current network namespace up.
 ///
@@ -32,4 +32,22 @@ pub fn loopback_up() -> io::Result<()> {
         .into(),
     )
     .map(drop)
+}
+
+/// Has the kernel say in words why it refuses what a netlink socket asks (Linux 4.12), and not
+/// repeat the request to it. A kernel that cannot do so refuses in numbers.
+pub fn explain_refusals(socket: impl AsFd) {
+    let yes: libc::c_int = 1;
+    for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
+        // SAFETY: the value is an initialised int that outlives the call.
+        unsafe {
+            libc::setsockopt(
+                socket.as_fd().as_raw_fd(),
+                libc::SOL_NETLINK,
+                option,
+                (&raw const yes).cast(),
+                size_of_val(&yes) as libc::socklen_t,
+            )
+        };
+    }
 }
