@@ -9,6 +9,7 @@ use crate::delete;
 use crate::error::{Context, Result};
 use crate::handover;
 use crate::hooks::Status;
+use crate::host_mounts;
 use crate::launch::{self, HELD_BACK, Launch, Running, Runtime};
 use crate::notify;
 use crate::plan::build::{self, Built, Request, hooks_of_kind};
@@ -153,12 +154,6 @@ fn bring_up(
     record.cgroups.apply(&resources)?;
     record.cgroups.apply_devices(&resources.devices)?;
     let gate = gate::make(directory.as_fd())?;
-    let mut hooks = hooks_of_kind("prestart", &config.hooks.prestart, None)?;
-    hooks.extend(hooks_of_kind(
-        "createRuntime",
-        &config.hooks.create_runtime,
-        None,
-    )?);
     let mut launched = launch::launch(Launch {
         built,
         cgroup_files: record.cgroups.attach_files()?,
@@ -166,7 +161,8 @@ fn bring_up(
         gate: Some((gate, lock.as_fd())),
         runtime: Some(Runtime {
             config,
-            hooks,
+            prestart: hooks_of_kind("prestart", &config.hooks.prestart, None)?,
+            create_runtime: hooks_of_kind("createRuntime", &config.hooks.create_runtime, None)?,
             state: record.state(Status::Creating),
         }),
     })?;
@@ -214,6 +210,7 @@ fn intent(
         annotations: config.annotations.clone(),
         creator: HostProcess::current(rustix::process::getpid())?,
         process: None,
+        mounts_before: host_mounts::before(plan)?,
         cgroups_existed: cgroups.paths().first().is_some_and(|path| path.exists()),
         cgroups,
         namespaces: plan.namespaces.new | joined,

@@ -5,6 +5,7 @@ use crate::container::{ContainerId, Directory, Record};
 use crate::context::Context as Globals;
 use crate::error::{Code, Error, Result};
 use crate::hooks::{self, Status};
+use crate::host_mounts;
 use crate::spawn;
 use rustix::process::Signal;
 use std::os::fd::AsFd;
@@ -94,6 +95,7 @@ pub fn destroy(directory: &Directory, record: &Record) -> Result<()> {
     if !record.is_mere_intent() {
         record.cgroups.remove()?;
     }
+    host_mounts::remove(record)?;
     for hook in &record.poststop {
         // A failing poststop hook is logged, and the others run (runtime.md, "Lifecycle", step 13).
         if let Err(error) = hooks::run(std::slice::from_ref(hook), &record.state(Status::Stopped)) {

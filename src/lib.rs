@@ -19,6 +19,7 @@ pub mod features;
 pub mod foreground;
 pub mod handover;
 pub mod hooks;
+pub mod host_mounts;
 pub mod init;
 pub mod kill;
 pub mod launch;

@@ -79,20 +79,19 @@ fn run_hooks(plan: &Plan, wire: &Wire) -> Result<()> {
     }
 }
 
-/// Opens the rootfs: as a mount of its own, except where there is no mount namespace.
+/// Opens the rootfs as a mount of its own.
 fn open(rootfs: &Rootfs) -> Result<Root> {
     let doing = || format!("root.path: opening {}", rootfs.path.display());
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    if rootfs.switch == Switch::Chroot {
-        return rustix::fs::open(&rootfs.path, flags, Mode::empty())
-            .map(Root::new)
-            .context(doing);
-    }
-    let host = host_propagation(rootfs);
-    mounts::propagate(open_host_root()?, &[host]).context(|| "linux.rootfsPropagation")?;
     let place = rustix::fs::open(&rootfs.path, flags, Mode::empty()).context(doing)?;
-    if host.kind == PropagationKind::Shared {
-        make_parent_private(&place)?;
+    // Without a mount namespace these mounts are the host's, whose propagation is not ours to
+    // change; they are unmounted when the container is deleted.
+    if rootfs.switch != Switch::Chroot {
+        let host = host_propagation(rootfs);
+        mounts::propagate(open_host_root()?, &[host]).context(|| "linux.rootfsPropagation")?;
+        if host.kind == PropagationKind::Shared {
+            make_parent_private(&place)?;
+        }
     }
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC

@@ -39,8 +39,10 @@ pub struct Launch<'a> {
 pub struct Runtime<'a> {
     /// For id mappings and network devices.
     pub config: &'a Config,
-    /// prestart and createRuntime, in this order.
-    pub hooks: Vec<Hook>,
+    /// `hooks.prestart`.
+    pub prestart: Vec<Hook>,
+    /// `hooks.createRuntime`, which run after those.
+    pub create_runtime: Vec<Hook>,
     /// What they are told; the pid is filled in.
     pub state: State,
 }

@@ -10,7 +10,12 @@ use crate::plan::rootfs::ContainerPath;
 use std::path::Path;
 
 /// All mounts, in order.
-pub fn plan(config: &Config, request: &Request<'_>, namespaces: &Namespaces) -> Result<Vec<Mount>> {
+pub fn plan(
+    config: &Config,
+    label: Option<&str>,
+    request: &Request<'_>,
+    namespaces: &Namespaces,
+) -> Result<Vec<Mount>> {
     let opened_by_parent = needs_parent(namespaces);
     let mut mounts = Vec::with_capacity(config.mounts.len() + 1);
     for (index, mount) in config.mounts.iter().enumerate() {
@@ -19,12 +24,7 @@ pub fn plan(config: &Config, request: &Request<'_>, namespaces: &Namespaces) -> 
         let planned = if mount.is_bind() {
             bind(mount, request.bundle, opened_by_parent)
         } else {
-            other(
-                mount,
-                config.linux.mount_label.as_deref(),
-                request,
-                namespaced,
-            )
+            other(mount, label, request, namespaced)
         };
         mounts.push(Mount {
             at: at.clone(),
