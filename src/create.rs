@@ -14,6 +14,7 @@ use crate::launch::{self, HELD_BACK, Launch, Running, Runtime};
 use crate::notify;
 use crate::plan::build::{self, Built, Request, hooks_of_kind};
 use crate::sys::signals::{self, SignalSet};
+use crate::terminal::users_size;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -105,7 +106,12 @@ pub fn create(
                 .as_deref(),
         },
     );
-    let made = built.and_then(|built| {
+    let made = built.and_then(|mut built| {
+        if terminal == Terminal::Kept
+            && let Some(size) = &mut built.plan.terminal
+        {
+            *size = users_size().unwrap_or(*size);
+        }
         let record = intent(&config, id, bundle, cgroups, &built)?;
         directory.keep_config(document.text())?;
         if notifies {

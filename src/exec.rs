@@ -10,6 +10,7 @@ use crate::handover;
 use crate::hooks::Status;
 use crate::launch::{self, Launch};
 use crate::plan::build::{self, ExecRequest};
+use crate::terminal::users_size;
 use std::path::PathBuf;
 
 /// Runs the command; returns the exit code of the process, 0 where it is detached.
@@ -40,9 +41,15 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
         setgroups: record.setgroups,
         preserved_fds: args.preserve_fds,
     };
+    let mut built = build::exec(&process, &config, request)?;
+    if !args.detach
+        && let Some(size) = &mut built.plan.terminal
+    {
+        *size = users_size().unwrap_or(*size);
+    }
     foreground::hold_signals();
     let mut launched = launch::launch(Launch {
-        built: build::exec(&process, &config, request)?,
+        built,
         cgroup_files: cgroups.attach_files()?,
         into_cgroup: cgroups.clone_target()?,
         gate: None,

@@ -96,7 +96,7 @@ fn state_and_status_on_stdin(t: &Sandbox) {
     let pid = c.pid();
     c.delete_force().ok();
     for (kind, status) in [
-        ("prestart", "creating"),
+        ("prestart", "created"),
         ("createRuntime", "creating"),
         ("createContainer", "creating"),
         ("startContainer", "created"),
