@@ -1,7 +1,9 @@
 //! The root file system of the plan.
 
 use super::mounts::Mount;
+use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
+use std::ffi::CString;
 use std::path::PathBuf;
 
 /// How the container's view of files comes about.
@@ -100,6 +102,26 @@ impl ContainerPath {
     /// Its names, outermost first; none for "/".
     pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/').filter(|name| !name.is_empty())
+    }
+
+    /// The directory it is in; "/" is in itself.
+    pub fn parent(&self) -> Self {
+        Self::new(self.0.rsplit_once('/').map_or("", |(parent, _)| parent))
+    }
+
+    /// Its last name.
+    ///
+    /// # Errors
+    /// "/" has none; one that holds a NUL is none to the kernel.
+    pub fn name(&self) -> Result<CString> {
+        let name = self.names().next_back().ok_or_else(|| {
+            Error::new(
+                Code::InvalidConfig,
+                "/ is no place for anything but the rootfs",
+            )
+        })?;
+        CString::new(name)
+            .map_err(|_| Error::new(Code::InvalidConfig, format!("{name:?} holds a NUL")))
     }
 
     /// Whether it is `dir` or below it.
