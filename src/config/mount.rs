@@ -34,9 +34,10 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Whether `option` is among the options.
+    /// Whether `option` is among the options, each of which may be a list as in mount(8).
     pub fn has_option(&self, option: &str) -> bool {
-        self.options.iter().any(|given| given == option)
+        let mut given = self.options.iter().flat_map(|list| list.split(','));
+        given.any(|given| given == option)
     }
 
     /// Whether this is a bind mount: by its options, as the spec has it, or by the type

@@ -1,6 +1,7 @@
 //! Mounts of the plan: the option strings of config.json and mount(8) turned into bits.
 
 use super::rootfs::{ContainerPath, Propagation, PropagationKind};
+use crate::config::linux::IdMapping;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -30,8 +31,8 @@ pub enum Source {
         path: PathBuf,
         /// With the mounts below it.
         recursive: bool,
-        /// Whether the parent opens it, because the init stage may not be able to.
-        opened_by_parent: bool,
+        /// Who opens it.
+        opener: Opener,
     },
     /// A new instance of a file system.
     FileSystem(FileSystem),
@@ -43,6 +44,45 @@ pub enum Source {
         /// container's directory is bound from the host's mount.
         namespaced: bool,
     },
+}
+
+/// Who opens the source of a bind mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Opener {
+    /// The init stage.
+    Init,
+    /// The parent, because root of a user namespace may not be able to, and cannot map ids.
+    Parent {
+        /// How its files' ids are shown.
+        idmap: Option<IdMap>,
+    },
+}
+
+/// An id-mapped mount (mount_setattr(2), Linux 5.12).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMap {
+    /// Which ids become which.
+    pub mapping: Mapping,
+    /// `ridmap`: for the mounts below as well.
+    pub recursive: bool,
+}
+
+/// Which ids of the files become which of the mount's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mapping {
+    /// As the container's user namespace has it.
+    Container,
+    /// The mount's own.
+    Own(Mappings),
+}
+
+/// The two maps of a user namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mappings {
+    /// Of users.
+    pub uids: Vec<IdMapping>,
+    /// Of groups.
+    pub gids: Vec<IdMapping>,
 }
 
 /// A file system to mount by fsopen(2).

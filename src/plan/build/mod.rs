@@ -149,9 +149,6 @@ fn refuse_unimplemented(config: &Config) -> Result<()> {
     {
         return refuse("linux.intelRdt");
     }
-    if let Some(index) = config.mounts.iter().position(config::Mount::is_id_mapped) {
-        return refuse(&format!("mounts[{index}]: an id-mapped mount"));
-    }
     Ok(())
 }
 

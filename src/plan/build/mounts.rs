@@ -4,7 +4,10 @@ use super::Request;
 use crate::cgroups::ContainerMounts;
 use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
-use crate::plan::mounts::{Bind, FileSystem, FsOption, Mount, Options, Source, is_superblock_flag};
+use crate::plan::mounts::{
+    Bind, FileSystem, FsOption, IdMap, Mapping, Mappings, Mount, Opener, Options, Source,
+    is_superblock_flag,
+};
 use crate::plan::namespaces::Namespaces;
 use crate::plan::rootfs::ContainerPath;
 use std::path::Path;
@@ -16,13 +19,13 @@ pub fn plan(
     request: &Request<'_>,
     namespaces: &Namespaces,
 ) -> Result<Vec<Mount>> {
-    let opened_by_parent = needs_parent(namespaces);
+    let opener = opener(namespaces);
     let mut mounts = Vec::with_capacity(config.mounts.len() + 1);
     for (index, mount) in config.mounts.iter().enumerate() {
         let at = format!("mounts[{index}]");
         let namespaced = namespaces.makes(libc::CLONE_NEWCGROUP as u64);
         let planned = if mount.is_bind() {
-            bind(mount, request.bundle, opened_by_parent)
+            bind(mount, request.bundle, &opener)
         } else {
             other(mount, label, request, namespaced)
         };
@@ -31,18 +34,23 @@ pub fn plan(
             ..planned.map_err(|error| error.context(at))?
         });
     }
-    mounts.extend(request.notify_dir.map(|dir| notify(dir, opened_by_parent)));
+    mounts.extend(request.notify_dir.map(|dir| notify(dir, opener)));
     Ok(mounts)
 }
 
-/// Whether bind sources are opened by the parent: root of a user namespace may not be able to
-/// reach them. A parent without privilege cannot do it either; then they are tried from inside.
-fn needs_parent(namespaces: &Namespaces) -> bool {
+/// Who opens bind sources: root of a user namespace may not be able to reach them. A parent
+/// without privilege cannot do it either; then they are tried from inside.
+fn opener(namespaces: &Namespaces) -> Opener {
     let user = libc::CLONE_NEWUSER as u64;
-    (namespaces.makes(user) || namespaces.joins(user)) && rustix::process::geteuid().is_root()
+    let has_user_namespace = namespaces.makes(user) || namespaces.joins(user);
+    if has_user_namespace && rustix::process::geteuid().is_root() {
+        Opener::Parent { idmap: None }
+    } else {
+        Opener::Init
+    }
 }
 
-fn bind(mount: &config::Mount, bundle: &Path, opened_by_parent: bool) -> Result<Mount> {
+fn bind(mount: &config::Mount, bundle: &Path, opener: &Opener) -> Result<Mount> {
     let source = mount
         .source
         .as_deref()
@@ -67,10 +75,40 @@ fn bind(mount: &config::Mount, bundle: &Path, opened_by_parent: bool) -> Result<
         source: Source::Bind {
             path: bundle.join(source),
             recursive: options.bind != Some(Bind::One),
-            opened_by_parent,
+            opener: match idmap(mount, &options)? {
+                None => opener.clone(),
+                idmap => Opener::Parent { idmap },
+            },
         },
         ..common(mount, &options)
     })
+}
+
+/// The id mapping that is asked for: mappings make one, with or without the option.
+fn idmap(mount: &config::Mount, options: &Options) -> Result<Option<IdMap>> {
+    if !mount.is_id_mapped() {
+        return Ok(None);
+    }
+    // It takes CAP_SYS_ADMIN where the file system was mounted.
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::new(
+            Code::Unsupported,
+            "id-mapped mounts are not supported for rootless containers",
+        )
+        .hint("they need a runtime that is run as root"));
+    }
+    let mapping = if mount.uid_mappings.is_empty() && mount.gid_mappings.is_empty() {
+        Mapping::Container
+    } else {
+        Mapping::Own(Mappings {
+            uids: mount.uid_mappings.clone(),
+            gids: mount.gid_mappings.clone(),
+        })
+    };
+    Ok(Some(IdMap {
+        mapping,
+        recursive: options.idmap == Some(Bind::Recursive),
+    }))
 }
 
 fn other(
@@ -126,7 +164,7 @@ fn cgroups(request: &Request<'_>, options: &Options, namespaced: bool) -> Source
         ContainerMounts::V2(Some(path)) if !namespaced => Source::Bind {
             path,
             recursive: true,
-            opened_by_parent: false,
+            opener: Opener::Init,
         },
         ContainerMounts::V2(_) => Source::FileSystem(FileSystem {
             kind: "cgroup2".into(),
@@ -158,14 +196,14 @@ fn takes_label(kind: &str) -> bool {
 }
 
 /// The directory of the container's notify socket, as runc places it.
-fn notify(dir: &Path, opened_by_parent: bool) -> Mount {
+fn notify(dir: &Path, opener: Opener) -> Mount {
     Mount {
         at: "NOTIFY_SOCKET".into(),
         destination: ContainerPath::new("/run/notify"),
         source: Source::Bind {
             path: dir.to_owned(),
             recursive: true,
-            opened_by_parent,
+            opener,
         },
         attributes: crate::plan::mounts::Attributes::default(),
         recursive: crate::plan::mounts::Attributes::default(),
