@@ -20,6 +20,7 @@ tests![
     relative_paths,
     nested,
     read_only_and_shared,
+    mounts_inside_stay_inside,
     recursive_or_not,
     refusing_file_system,
     refusing_file_system_below,
@@ -79,11 +80,11 @@ fn runs(out: Output) -> Output {
     out.ok()
 }
 
-/// Runs a container on these words in a mount namespace where `setup` was done.
-fn run_after(t: &Sandbox, c: &Container, setup: &str) -> Output {
+/// Runs a container in a mount namespace where `before` was done, and `after` is done then.
+fn run_between(t: &Sandbox, c: &Container, before: &str, after: &str) -> Output {
     c.save();
     let script = format!(
-        "{setup} && exec {} --root {} run -b {} {}",
+        "{before} && {} --root {} run -b {} {} && {after}",
         runtime(),
         t.root().display(),
         c.bundle.display(),
@@ -274,6 +275,24 @@ fn read_only_and_shared(t: &Sandbox) {
     assert!(out.stderr.contains("ead-only file system"), "{out}");
 }
 
+/// The parent opens the source, in the host's mount namespace.
+fn mounts_inside_stay_inside(t: &Sandbox) {
+    let from = source(t, "source", &[]);
+    t.dir("source/below");
+    let setup =
+        format!("mount -t tmpfs x {from} && mkdir {from}/below && mount --make-shared {from}");
+    for options in [&["rbind"][..], &["rbind", "idmap"]] {
+        let mut c = t.container();
+        user_namespace(&mut c);
+        c.capabilities(&["CAP_SYS_ADMIN"]);
+        c.mount("/tmp", "bind", &from, options);
+        c.script("mount -t tmpfs inside /tmp/below && echo mounted");
+        let out = runs(run_between(t, &c, &setup, "cat /proc/self/mountinfo"));
+        assert!(out.stdout.starts_with("mounted"), "{out}");
+        assert!(!out.stdout.contains(" tmpfs inside "), "{out}");
+    }
+}
+
 fn recursive_or_not(t: &Sandbox) {
     let mut c = t.container();
     let from = source(t, "source", &[(0, 0)]);
@@ -294,7 +313,7 @@ fn recursive_or_not(t: &Sandbox) {
         "/tmp/single/below",
     ]));
     let setup = format!("mount -t tmpfs -o uid=3,gid=4 x {from}/below");
-    let out = runs(run_after(t, &c, &setup));
+    let out = runs(run_between(t, &c, &setup, "true"));
     out.prints("5000 5000\n3 4\n5000 5000\n5003 5004\n5000 5000");
 }
 
@@ -321,7 +340,7 @@ fn refusing_file_system_below(t: &Sandbox) {
     map(&mut c, "/tmp", &from, &options, range.clone(), range);
     c.args(["true"]);
     let setup = format!("mount -t proc x '{from}/be low'");
-    let out = run_after(t, &c, &setup).fails();
+    let out = run_between(t, &c, &setup, "true").fails();
     out.says(&format!("proc, the file system at {from}/be low, cannot"));
     t.assert_nothing_left();
 }

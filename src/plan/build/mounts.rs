@@ -9,7 +9,7 @@ use crate::plan::mounts::{
     is_superblock_flag,
 };
 use crate::plan::namespaces::Namespaces;
-use crate::plan::rootfs::ContainerPath;
+use crate::plan::rootfs::{ContainerPath, Propagation};
 use std::path::Path;
 
 /// All mounts, in order.
@@ -47,6 +47,21 @@ fn opener(namespaces: &Namespaces) -> Opener {
         Opener::Parent { idmap: None }
     } else {
         Opener::Init
+    }
+}
+
+/// Gives the sources that the parent opens what the init stage's copy of the host's mounts gets:
+/// coming from the parent's mount namespace, they are peers of the host's, and what is mounted
+/// below them in the container would be mounted on the host.
+pub fn cut_off(mounts: &mut [Mount], propagation: Propagation) {
+    for mount in mounts {
+        if let Source::Bind {
+            opener: Opener::Parent { .. },
+            ..
+        } = mount.source
+        {
+            mount.propagation.insert(0, propagation);
+        }
     }
 }
 
