@@ -141,11 +141,20 @@ pub struct Options {
     /// In order.
     pub propagation: Vec<Propagation>,
     /// `idmap` or `ridmap`.
-    pub idmap: Option<Bind>,
+    pub idmap: Option<IdMapOption>,
     /// `tmpcopyup`.
     pub copy_up: bool,
     /// Flags of the superblock (sync, lazytime...), and all that only the file system knows.
     pub file_system: Vec<FsOption>,
+}
+
+/// The option `idmap` or `ridmap`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdMapOption {
+    /// `ridmap`.
+    pub recursive: bool,
+    /// What crun lets follow: "uids=0-1000-10;gids=0-1000-10".
+    pub mapping: Option<String>,
 }
 
 /// Whether something applies to one mount or to the tree below it.
@@ -245,12 +254,12 @@ impl Options {
         match option {
             "bind" => self.bind = self.bind.or(Some(Bind::One)),
             "rbind" => self.bind = Some(Bind::Recursive),
-            "idmap" => self.idmap = Some(Bind::One),
-            "ridmap" => self.idmap = Some(Bind::Recursive),
             "tmpcopyup" => self.copy_up = true,
             _ if WITHOUT_EFFECT.contains(&option) => {}
             _ => {
-                if let Some(change) = attribute(option) {
+                if let Some(idmap) = idmap(option) {
+                    self.idmap = Some(idmap);
+                } else if let Some(change) = attribute(option) {
                     self.attributes.add(change);
                 } else if let Some(change) = option.strip_prefix('r').and_then(attribute) {
                     self.recursive.add(change);
@@ -278,6 +287,17 @@ fn split_outside_quotes(string: &str) -> impl Iterator<Item = &str> {
             c == ',' && !quoted
         })
         .filter(|option| !option.is_empty())
+}
+
+fn idmap(option: &str) -> Option<IdMapOption> {
+    let (name, mapping) = match option.split_once('=') {
+        Some((name, mapping)) => (name, Some(mapping.to_owned())),
+        None => (option, None),
+    };
+    matches!(name, "idmap" | "ridmap").then(|| IdMapOption {
+        recursive: name == "ridmap",
+        mapping,
+    })
 }
 
 fn attribute(name: &str) -> Option<Attributes> {

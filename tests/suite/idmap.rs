@@ -16,6 +16,8 @@ tests![
     users_and_groups_apart,
     one_source_with_several_mappings,
     mapping_of_many_ranges,
+    mapping_in_the_option,
+    mapping_in_the_option_of_a_user_namespace,
     file,
     relative_paths,
     nested,
@@ -211,6 +213,38 @@ fn mapping_of_many_ranges(t: &Sandbox) {
     map(&mut c, "/tmp", &from, &["bind"], uids, gids);
     c.args(STAT.iter().chain(&["/tmp/100-211", "/tmp/102-233"]));
     run(&c).prints("1000 1101\n3000 3303");
+}
+
+/// As crun has it, and podman's `--volume from:to:idmap=...` passes it on.
+fn mapping_in_the_option(t: &Sandbox) {
+    let mut c = t.container();
+    let from = source(t, "source", &[(0, 100), (20, 100)]);
+    let option = "idmap=uids=0-5000-10#20-6000-1;gids=100-700-10";
+    c.mount("/tmp", "bind", &from, &["bind", option]);
+    c.args(STAT.iter().chain(&["/tmp/0-100", "/tmp/20-100"]));
+    run(&c).prints("5000 700\n6000 700");
+    for (option, why) in [
+        ("idmap=uids=0-5000-10", "both uids and gids"),
+        ("idmap=uids=0-5000;gids=0-1-1", "0-5000"),
+        ("idmap=uids=@0-1-1;gids=0-1-1", "user namespace"),
+        ("ridmap=users=0-1-1", "users"),
+    ] {
+        let mut c = t.container();
+        c.mount("/tmp", "bind", &from, &["bind", option]);
+        c.args(["true"]).run().fails().says(why);
+    }
+    t.assert_nothing_left();
+}
+
+/// After "@" come ids of the container instead of the host's.
+fn mapping_in_the_option_of_a_user_namespace(t: &Sandbox) {
+    let mut c = t.container();
+    user_namespace(&mut c);
+    let from = source(t, "source", &[(0, 100)]);
+    let option = "ridmap=uids=@0-5-10;gids=@100-7-10";
+    c.mount("/tmp", "bind", &from, &["rbind", option]);
+    c.args(STAT.iter().chain(&["/tmp/0-100"]));
+    run(&c).prints("5 7");
 }
 
 fn file(t: &Sandbox) {

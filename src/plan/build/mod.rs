@@ -2,6 +2,7 @@
 
 mod devices;
 mod hooks;
+mod idmap;
 mod mounts;
 mod namespaces;
 mod process;

@@ -1,12 +1,11 @@
 //! Mounts of the plan.
 
-use super::Request;
+use super::{Request, idmap};
 use crate::cgroups::ContainerMounts;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Linux};
 use crate::error::{Code, Error, Result};
 use crate::plan::mounts::{
-    Bind, FileSystem, FsOption, IdMap, Mapping, Mappings, Mount, Opener, Options, Source,
-    is_superblock_flag,
+    Bind, FileSystem, FsOption, Mount, Opener, Options, Source, is_superblock_flag,
 };
 use crate::plan::namespaces::Namespaces;
 use crate::plan::rootfs::{ContainerPath, Propagation};
@@ -25,7 +24,7 @@ pub fn plan(
         let at = format!("mounts[{index}]");
         let namespaced = namespaces.makes(libc::CLONE_NEWCGROUP as u64);
         let planned = if mount.is_bind() {
-            bind(mount, request.bundle, &opener)
+            bind(mount, &config.linux, request.bundle, &opener)
         } else {
             other(mount, label, request, namespaced)
         };
@@ -65,7 +64,7 @@ pub fn cut_off(mounts: &mut [Mount], propagation: Propagation) {
     }
 }
 
-fn bind(mount: &config::Mount, bundle: &Path, opener: &Opener) -> Result<Mount> {
+fn bind(mount: &config::Mount, linux: &Linux, bundle: &Path, opener: &Opener) -> Result<Mount> {
     let source = mount
         .source
         .as_deref()
@@ -90,40 +89,13 @@ fn bind(mount: &config::Mount, bundle: &Path, opener: &Opener) -> Result<Mount> 
         source: Source::Bind {
             path: bundle.join(source),
             recursive: options.bind != Some(Bind::One),
-            opener: match idmap(mount, &options)? {
+            opener: match idmap::plan(mount, &options, linux)? {
                 None => opener.clone(),
                 idmap => Opener::Parent { idmap },
             },
         },
         ..common(mount, &options)
     })
-}
-
-/// The id mapping that is asked for: mappings make one, with or without the option.
-fn idmap(mount: &config::Mount, options: &Options) -> Result<Option<IdMap>> {
-    if !mount.is_id_mapped() {
-        return Ok(None);
-    }
-    // It takes CAP_SYS_ADMIN where the file system was mounted.
-    if !rustix::process::geteuid().is_root() {
-        return Err(Error::new(
-            Code::Unsupported,
-            "id-mapped mounts are not supported for rootless containers",
-        )
-        .hint("they need a runtime that is run as root"));
-    }
-    let mapping = if mount.uid_mappings.is_empty() && mount.gid_mappings.is_empty() {
-        Mapping::Container
-    } else {
-        Mapping::Own(Mappings {
-            uids: mount.uid_mappings.clone(),
-            gids: mount.gid_mappings.clone(),
-        })
-    };
-    Ok(Some(IdMap {
-        mapping,
-        recursive: options.idmap == Some(Bind::Recursive),
-    }))
 }
 
 fn other(
