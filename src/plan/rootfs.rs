@@ -62,6 +62,26 @@ pub enum PropagationKind {
     Unbindable,
 }
 
+impl Propagation {
+    /// What the host's mounts are changed to where the container sees them, all of them, given
+    /// what its root mount is to have: so that mounts made here do not reach the host, unless
+    /// the config wants just that. An unbindable tree would keep the rootfs itself from being
+    /// bound.
+    pub fn of_host_mounts(rootfs: Option<Self>) -> Self {
+        let kind = match rootfs.map(|propagation| propagation.kind) {
+            Some(PropagationKind::Shared) => PropagationKind::Shared,
+            Some(PropagationKind::Private | PropagationKind::Unbindable) => {
+                PropagationKind::Private
+            }
+            Some(PropagationKind::Slave) | None => PropagationKind::Slave,
+        };
+        Self {
+            kind,
+            recursive: true,
+        }
+    }
+}
+
 impl PropagationKind {
     /// The `MS_*` bit of mount_setattr(2).
     pub fn bits(self) -> u64 {
