@@ -18,6 +18,7 @@ mod procfs;
 mod program;
 mod root;
 mod rootfs;
+mod seccomp;
 pub mod wire;
 
 use crate::cgroups::AttachFiles;
@@ -142,6 +143,7 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
         hooks::run(&plan.hooks.start_container, &here(state, Status::Created))?;
     }
     process::restore_signals();
+    seccomp::attach_last(&plan.process)?;
     Err(program::execute(&program, &plan.process))
 }
 
@@ -176,6 +178,7 @@ fn set_up(plan: &mut Plan, procfs: Option<Procfs>, wire: &Wire) -> Result<CStrin
     credentials::give_stdio(&plan.process.user)?;
     credentials::assume(&plan.process, plan.namespaces.setgroups)?;
     let program = program::find(&plan.process)?;
+    seccomp::attach_early(plan)?;
     if plan.namespaces.fork == Fork::BeforeProgram {
         namespaces::branch_off_last(wire)?;
     }
