@@ -440,10 +440,16 @@ mod tests {
     #[test]
     fn cgroup_arguments_of_exec() {
         assert_eq!(paths(&["a/../b"]).unwrap(), [(None, "b".to_owned())]);
-        let two = paths(&["cpu,memory:../x", "pids:y"]).unwrap();
+        let two = paths(&["cpu,memory:x", "pids:y"]).unwrap();
         assert_eq!(two[1], (Some("memory".to_owned()), "x".to_owned()));
         assert_eq!(two.len(), 3);
-        for bad in [&["a", "b"][..], &["a:b:c"], &["cpu:a", "cpu,pids:b"]] {
+        for bad in [
+            &["a", "b"][..],
+            &["a:b:c"],
+            &["cpu:a", "cpu,pids:b"],
+            &["a/../../b"],
+            &["cpu:../x"],
+        ] {
             assert_eq!(paths(bad).unwrap_err().code(), Code::Usage);
         }
     }
