@@ -6,7 +6,13 @@ use std::path::PathBuf;
 
 /// A container runtime: runs containers as the OCI runtime specification says.
 #[derive(Debug, Parser)]
-#[command(name = "tare", disable_version_flag = true, max_term_width = 100)]
+// Of a flag given twice the last one counts, as with runc: engines add theirs to a user's.
+#[command(
+    name = "tare",
+    disable_version_flag = true,
+    max_term_width = 100,
+    args_override_self = true
+)]
 pub struct Cli {
     /// Flags for all commands.
     #[command(flatten)]
@@ -38,7 +44,7 @@ pub struct Global {
     #[arg(long)]
     pub systemd_cgroup: bool,
     /// Whether a missing privilege over cgroups is forgiven
-    #[arg(long, value_name = "auto|true|false", default_value = "auto", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[arg(long, value_enum, default_value_t = Rootless::Auto, ignore_case = true)]
     pub rootless: Rootless,
     /// Accepted for runc's sake, without effect
     #[arg(long, hide = true, value_name = "PATH")]
@@ -80,10 +86,10 @@ pub enum Rootless {
     /// Where we are not root of the host.
     Auto,
     /// Yes.
-    #[value(alias = "1")]
+    #[value(aliases = ["1", "t"])]
     True,
     /// No.
-    #[value(alias = "0")]
+    #[value(aliases = ["0", "f"])]
     False,
 }
 

@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod arguments;
 pub mod cgroups;
 pub mod cli;
 pub mod config;
