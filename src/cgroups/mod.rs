@@ -341,10 +341,13 @@ fn sub_paths(args: &[String]) -> Result<Vec<(Option<&str>, PathBuf)>> {
     let mut seen = BTreeSet::new();
     let mut paths = Vec::new();
     for arg in args {
-        if arg.split([':', '/']).any(|name| name == "..") {
-            return invalid(arg, " (it must stay below the container's cgroup)");
-        }
         let parts: Vec<&str> = arg.split(':').collect();
+        if parts.last().is_some_and(|path| path::leads_out(path)) {
+            return invalid(
+                arg,
+                " (bad sub cgroup path: it must stay below the container's cgroup)",
+            );
+        }
         match parts.as_slice() {
             [path] if args.len() == 1 => paths.push((None, path::clean(path))),
             [_] => return invalid(arg, " (missing <controller>: prefix)"),
@@ -416,10 +419,17 @@ mod tests {
     #[test]
     fn cgroup_arguments_of_exec() {
         assert_eq!(paths(&["a/../b"]).unwrap(), [(None, "b".to_owned())]);
-        let two = paths(&["cpu,memory:../x", "pids:y"]).unwrap();
+        let two = paths(&["cpu,memory:x", "pids:y"]).unwrap();
         assert_eq!(two[1], (Some("memory".to_owned()), "x".to_owned()));
         assert_eq!(two.len(), 3);
-        for bad in [&["a", "b"][..], &["a:b:c"], &["cpu:a", "cpu,pids:b"]] {
+        for bad in [
+            &["a", "b"][..],
+            &["a:b:c"],
+            &["cpu:a", "cpu,pids:b"],
+            &[".."],
+            &["a/../../b"],
+            &["cpu:../x"],
+        ] {
             assert_eq!(paths(bad).unwrap_err().code(), Code::Usage);
         }
     }
