@@ -88,7 +88,7 @@ pub fn create(
     let notifies = notify::asked_for().is_some();
     let mut more_env = listen.environment();
     more_env.extend(notifies.then(notify::variable));
-    let preserved_fds = args.preserve_fds + listen.count;
+    let preserved_fds = args.preserve_fds.saturating_add(listen.count);
     handover::check_preserved(preserved_fds)?;
     let (directory, lock) = globals.root.create(id)?;
     let built = build::create(
