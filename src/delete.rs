@@ -30,7 +30,11 @@ pub fn run(globals: &Globals, args: &cli::Delete) -> Result<()> {
         Err(error) if args.force && error.code() == Code::NotFound => return Ok(()),
         other => other?,
     };
-    delete(&directory, &id, args.force)
+    match delete(&directory, &id, args.force) {
+        // Somebody else has deleted it meanwhile.
+        Err(error) if args.force && error.code() == Code::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 /// Deletes a container.

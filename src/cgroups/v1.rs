@@ -142,12 +142,11 @@ impl V1 {
             };
         };
         let list = files::read_named(&dir.join("devices.list"))?;
-        for (allow, rule) in policy.v1_writes(&list) {
-            let path = dir.join(match allow {
-                true => "devices.allow",
-                false => "devices.deny",
-            });
-            match files::write_named(&path, &rule) {
+        let allow = files::Rules::new(dir.join("devices.allow"));
+        let deny = files::Rules::new(dir.join("devices.deny"));
+        for (allowed, rule) in policy.v1_writes(&list) {
+            let file = if allowed { &allow } else { &deny };
+            match file.write(&rule) {
                 // Making and opening devices is not for the unprivileged anyway.
                 Err(error) if self.means.is_rootless() => {
                     log::debug!("doing without device rules: {error}");

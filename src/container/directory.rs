@@ -251,9 +251,17 @@ impl Directory {
     /// # Errors
     /// Those of unlink(2) and rmdir(2), but where it is gone.
     pub fn remove(&self) -> Result<()> {
+        let doing = || format!("removing {}", self.path.display());
+        // Where it was removed while we waited for its lock, the path may be another's by now.
+        let ours = rustix::fs::fstat(&self.fd).context(doing)?;
+        match rustix::fs::lstat(&self.path) {
+            Ok(there) if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino) => {}
+            Ok(_) | Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(Error::system(doing(), error)),
+        }
         match std::fs::remove_dir_all(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            other => other.context(|| format!("removing {}", self.path.display())),
+            other => other.context(doing),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The exchange with one init stage, up to its `Ready`. See `init::wire` for its order.
 
+use super::idmap::{UserNamespaces, map_ids};
 use super::{HELD_BACK, Launched, Runtime, mappings};
 use crate::error::{Code, Context, Error, Result};
 use crate::hooks::{self, State, Status};
@@ -8,7 +9,7 @@ use crate::init::mounts::open_source;
 use crate::init::wire::{FromInit, FromParent, Wire, out_of_turn};
 use crate::net_devices;
 use crate::plan::Plan;
-use crate::plan::mounts::Source;
+use crate::plan::mounts::{Opener, Source};
 use crate::spawn::{self, Child};
 use crate::sys::signals::{self, SignalSet};
 use rustix::event::{PollFd, PollFlags};
@@ -28,6 +29,8 @@ pub struct Conversation<'a> {
     pidfd: OwnedFd,
     process: Child,
     terminal: Option<OwnedFd>,
+    /// For id-mapped mounts.
+    user_namespaces: UserNamespaces,
 }
 
 impl<'a> Conversation<'a> {
@@ -51,6 +54,7 @@ impl<'a> Conversation<'a> {
             pidfd: kept.context(|| "keeping hold of the init stage")?,
             process,
             terminal: None,
+            user_namespaces: UserNamespaces::default(),
         })
     }
 
@@ -139,7 +143,8 @@ impl<'a> Conversation<'a> {
         let Some(runtime) = &self.runtime else {
             return Err(out_of_turn("Unshared", "no new user namespace (exec)"));
         };
-        mappings::write(self.pid, &runtime.config.linux)?;
+        let linux = &runtime.config.linux;
+        mappings::write(self.pid, "linux", &linux.uid_mappings, &linux.gid_mappings)?;
         self.proceed()
     }
 
@@ -159,19 +164,26 @@ impl<'a> Conversation<'a> {
         self.proceed()
     }
 
-    fn send_source(&self, index: u32) -> Result<()> {
+    fn send_source(&mut self, index: u32) -> Result<()> {
         let mounts = self
             .plan
             .rootfs
             .as_ref()
             .map_or(&[][..], |rootfs| &rootfs.mounts);
         let Some(Source::Bind {
-            path, recursive, ..
+            path,
+            recursive,
+            opener: Opener::Parent { idmap },
         }) = mounts.get(index as usize).map(|mount| &mount.source)
         else {
             return Err(out_of_turn("MountSource", "the index of a bind mount"));
         };
-        let source = open_source(path, *recursive).context(|| format!("mounts[{index}]"))?;
+        let at = format!("mounts[{index}]");
+        let source = open_source(path, *recursive).context(|| &at)?;
+        if let Some(idmap) = idmap {
+            let namespace = self.user_namespaces.get(&idmap.mapping, self.pid, &at)?;
+            map_ids(&source, path, namespace, idmap.recursive).context(|| &at)?;
+        }
         self.wire.send(&FromParent::Descriptor, &[source.as_fd()])
     }
 

@@ -1,6 +1,7 @@
 //! The parent's side of the init stage: starts it, sends it the plan, answers what it asks.
 
 mod conversation;
+mod idmap;
 mod mappings;
 mod program;
 

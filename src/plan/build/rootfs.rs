@@ -25,12 +25,17 @@ pub fn plan(config: &Config, request: &Request<'_>, namespaces: &Namespaces) -> 
             .collect()
     };
     let label = mount_label(config);
+    let propagation = config.linux.rootfs_propagation.map(propagation);
+    let mut mounts = mounts::plan(config, label, request, namespaces)?;
+    if own_mounts {
+        mounts::cut_off(&mut mounts, Propagation::of_host_mounts(propagation));
+    }
     Ok(Rootfs {
         path: root_path(config, request)?,
         readonly: config.root.readonly,
-        propagation: config.linux.rootfs_propagation.map(propagation),
+        propagation,
         switch,
-        mounts: mounts::plan(config, label, request, namespaces)?,
+        mounts,
         devices: devices::plan(config, bind_devices),
         masked_paths: paths(&config.linux.masked_paths),
         readonly_paths: paths(&config.linux.readonly_paths),
