@@ -92,6 +92,7 @@ fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
     {
         let text = error.to_string();
         let first = text.split("\n\n").next().unwrap_or_default();
+        let first = first.strip_prefix("error: ").unwrap_or(first);
         let words: Vec<&str> = first.split_whitespace().collect();
         log::error!(target: Code::Usage.as_str(), "{}", words.join(" "));
     }

@@ -76,7 +76,11 @@ fn all_six_in_order(t: &Sandbox) {
     wait_for("program", || read().contains("program"));
     let words = read();
     // The program is executed before poststart hooks run, but may take its time to write.
-    let place = |word| words.find(word).unwrap_or_else(|| panic!("no {word}: {words}"));
+    let place = |word| {
+        words
+            .find(word)
+            .unwrap_or_else(|| panic!("no {word}: {words}"))
+    };
     assert!(place("startContainer") < place("program"), "{words}");
     assert!(place("startContainer") < place("poststart"), "{words}");
     assert!(!words.contains("poststop"), "{words}");
