@@ -91,7 +91,7 @@ pub fn run() -> Result<()> {
                 systemd_user: false,
                 rdma: true,
             },
-            seccomp: Enabled { enabled: false },
+            seccomp: Enabled { enabled: true },
             apparmor: Enabled { enabled: true },
             selinux: Enabled { enabled: true },
             intel_rdt: Enabled { enabled: false },

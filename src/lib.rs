@@ -33,6 +33,7 @@ pub mod pause;
 pub mod plan;
 pub mod ps;
 pub mod run;
+pub mod seccomp;
 pub mod spawn;
 pub mod spec;
 pub mod start;

@@ -47,22 +47,6 @@ impl CgroupPath {
     }
 }
 
-/// Whether a `..` of `path` leaves the directory that it starts from.
-pub(super) fn leads_out(path: &str) -> bool {
-    let mut depth = 0_usize;
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => match depth.checked_sub(1) {
-                Some(less) => depth = less,
-                None => return true,
-            },
-            _ => depth += 1,
-        }
-    }
-    false
-}
-
 /// `path` without a leading slash, empty parts, `.` and `..`; where `..` would leave the
 /// start it stays there, as it does in the root directory. Cgroup file systems have no
 /// symbolic links, so that doing this on the text alone is right.

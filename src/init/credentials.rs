@@ -1,5 +1,6 @@
 //! Who the process is: ids, groups, capabilities, and where it stands.
 
+use super::seccomp;
 use crate::error::{Code, Context, Error, Result};
 use crate::plan::capabilities::Capabilities;
 use crate::plan::process::{Process, User};
@@ -22,7 +23,7 @@ pub fn assume(process: &Process, setgroups: bool) -> Result<()> {
     }
     .context(|| format!("process.cwd: entering {}", process.cwd.to_string_lossy()))?;
     verify_cwd()?;
-    set_capabilities(&process.capabilities)?;
+    set_capabilities(&process.capabilities, seccomp::kept_capability(process))?;
     if process.no_new_privileges {
         rustix::thread::set_no_new_privs(true).context(|| "setting no_new_privs")?;
     }
@@ -106,17 +107,21 @@ fn unmapped(error: Error) -> Error {
     }
 }
 
-/// Sets the four sets other than the bounding one, for the execve to come.
+/// Sets the four sets other than the bounding one, for the execve to come. `kept` stays
+/// permitted until then, where this process has it.
 ///
 /// # Errors
 /// `EPERM` where a capability is wanted that the runtime does not have.
-fn set_capabilities(wanted: &Capabilities) -> Result<()> {
+fn set_capabilities(wanted: &Capabilities, kept: CapabilitySet) -> Result<()> {
     let set = |bits| CapabilitySet::from_bits_retain(bits);
+    let had = rustix::thread::capabilities(None)
+        .context(|| "reading our own capabilities")?
+        .permitted;
     rustix::thread::set_capabilities(
         None,
         CapabilitySets {
             effective: set(wanted.effective),
-            permitted: set(wanted.permitted),
+            permitted: set(wanted.permitted) | (kept & had),
             inheritable: set(wanted.inheritable),
         },
     )

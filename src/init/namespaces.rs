@@ -118,7 +118,12 @@ fn branch_off(new: u64, wire: &Wire) -> Result<()> {
 /// Branches off the process that executes the program, and ends. See [`Fork::BeforeProgram`].
 ///
 /// # Errors
-/// Those of clone3(2).
+/// Those of clone3(2) and clone(2): the process may be under its seccomp filter already.
 pub fn branch_off_last(wire: &Wire) -> Result<()> {
-    branch_off(0, wire)
+    branch_off(0, wire).map_err(|error| match error.errno() {
+        Some(libc::ENOSYS | libc::EPERM) => {
+            error.hint("without noNewPrivileges linux.seccomp must allow clone or clone3")
+        }
+        _ => error,
+    })
 }

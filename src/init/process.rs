@@ -24,7 +24,7 @@ use std::os::fd::OwnedFd;
 pub fn enter_cgroups(files: Vec<OwnedFd>, process: &Process) -> Result<()> {
     set_affinity(process.affinity.initial.as_deref(), "initial")?;
     for file in files {
-        rustix::io::write(&file, b"0").context(|| "entering the container's cgroup")?;
+        enter_cgroup(Some(file))?;
     }
     set_affinity(process.affinity.last.as_deref(), "final")?;
     if let Some(score) = process.oom_score_adj {
@@ -34,6 +34,19 @@ pub fn enter_cgroups(files: Vec<OwnedFd>, process: &Process) -> Result<()> {
             .map_err(|error| error.hint("lowering it takes CAP_SYS_RESOURCE"))?;
     }
     Ok(())
+}
+
+/// Moves this process into the cgroup whose `tasks` file this is.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn enter_cgroup(file: Option<OwnedFd>) -> Result<()> {
+    match file {
+        Some(file) => rustix::io::write(&file, b"0")
+            .map(drop)
+            .context(|| "entering the container's cgroup"),
+        None => Ok(()),
+    }
 }
 
 fn set_affinity(cpus: Option<&[u64]>, which: &str) -> Result<()> {

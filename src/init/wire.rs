@@ -48,8 +48,10 @@ pub enum FromParent {
     /// where there is a gate, its listener, its lock, and the container's own lock, which the
     /// init stage keeps until it is known by state.json.
     Plan {
-        /// Files of the cgroups to enter.
+        /// Files of the cgroups to enter at once.
         cgroups: u32,
+        /// Whether there is one more, of the memory controller, to enter last.
+        memory: bool,
         /// Namespaces, or pidfds, to join.
         namespaces: u32,
         /// Whether there is a gate to wait at.

@@ -2,6 +2,7 @@
 
 use super::idmap::{UserNamespaces, map_ids};
 use super::{HELD_BACK, Launched, Runtime, mappings};
+use crate::cgroups::AttachFiles;
 use crate::error::{Code, Context, Error, Result};
 use crate::hooks::{self, State, Status};
 use crate::init::gate::Gate;
@@ -62,17 +63,19 @@ impl<'a> Conversation<'a> {
     pub fn send_plan(
         &self,
         namespaces: &[OwnedFd],
-        cgroups: &[OwnedFd],
+        cgroups: &AttachFiles,
         gate: Option<&(Gate, BorrowedFd<'_>)>,
     ) -> Result<()> {
         let file = plan_file(self.plan)?;
         let mut descriptors = vec![file.as_fd()];
-        descriptors.extend(cgroups.iter().chain(namespaces).map(AsFd::as_fd));
+        descriptors.extend(cgroups.first.iter().chain(&cgroups.memory).map(AsFd::as_fd));
+        descriptors.extend(namespaces.iter().map(AsFd::as_fd));
         if let Some((gate, lock)) = gate {
             descriptors.extend([gate.listener.as_fd(), gate.lock.as_fd(), *lock]);
         }
         let message = FromParent::Plan {
-            cgroups: cgroups.len() as u32,
+            cgroups: cgroups.first.len() as u32,
+            memory: cgroups.memory.is_some(),
             namespaces: namespaces.len() as u32,
             gate: gate.is_some(),
         };

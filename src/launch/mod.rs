@@ -5,6 +5,7 @@ mod idmap;
 mod mappings;
 mod program;
 
+use crate::cgroups::AttachFiles;
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::hooks::{Hook, State};
@@ -26,7 +27,7 @@ pub struct Launch<'a> {
     /// The plan and the namespaces that it joins.
     pub built: Built,
     /// The files by which it enters its cgroups.
-    pub cgroup_files: Vec<OwnedFd>,
+    pub cgroup_files: AttachFiles,
     /// The cgroup (v2) to be born in.
     pub into_cgroup: Option<OwnedFd>,
     /// Where it waits for `start`, with the container's lock; none in exec.

@@ -1,6 +1,7 @@
 //! The process of the plan.
 
 use super::capabilities::Capabilities;
+use crate::seccomp::Filter;
 use crate::sys::schedule::SchedAttr;
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
@@ -40,6 +41,8 @@ pub struct Process {
     pub apparmor_profile: Option<String>,
     /// The SELinux label for the next execve.
     pub selinux_label: Option<String>,
+    /// `linux.seccomp`, compiled.
+    pub seccomp: Option<Filter>,
 }
 
 /// Who a process runs as, in the container's user namespace.

@@ -38,7 +38,8 @@ pub enum Forked {
 /// tare has one thread everywhere, so the copy may allocate, lock and unwind like any process.
 ///
 /// # Errors
-/// Those of clone3(2). `ENOSYS` before Linux 5.3, or under a seccomp profile that hides clone3.
+/// Those of clone3(2), and of clone(2), which does what it can where clone3 is missing: before
+/// Linux 5.3, and under the many seccomp profiles that hide it for what they cannot look into.
 pub fn fork(clone: &Clone<'_>) -> io::Result<Forked> {
     let mut pidfd: RawFd = -1;
     // SAFETY: an all-zero clone_args is the valid "nothing special" request.
@@ -58,7 +59,13 @@ pub fn fork(clone: &Clone<'_>) -> io::Result<Forked> {
     // SAFETY: without CLONE_VM the child has its own copy of this memory and this stack, so
     // both returns are sound; `args` and `pidfd` outlive the call.
     let pid =
-        check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) })?;
+        check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) })
+            .or_else(|error| match error.raw_os_error() {
+                Some(libc::ENOSYS | libc::EPERM) if is_for_clone(args.flags) => {
+                    old_clone(args.flags | args.exit_signal, &mut pidfd)
+                }
+                _ => Err(error),
+            })?;
     match i32::try_from(pid).ok().and_then(Pid::from_raw) {
         None => Ok(Forked::Child),
         Some(pid) => Ok(Forked::Parent {
@@ -67,4 +74,30 @@ pub fn fork(clone: &Clone<'_>) -> io::Result<Forked> {
             pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
         }),
     }
+}
+
+/// Whether clone(2) can say this: it has the exit signal in the lowest byte, and 32 bits.
+fn is_for_clone(flags: u64) -> bool {
+    flags & !0xffff_ff00 == 0
+}
+
+fn old_clone(flags: u64, pidfd: &mut RawFd) -> io::Result<libc::c_long> {
+    let stack = 0_u64;
+    let (first, second) = if cfg!(target_arch = "s390x") {
+        (stack, flags)
+    } else {
+        (flags, stack)
+    };
+    // SAFETY: as for clone3. A stack of 0 is the caller's own; the two last arguments, whose
+    // order differs between architectures, are not used with these flags.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_clone,
+            first,
+            second,
+            std::ptr::from_mut(pidfd),
+            0_u64,
+            0_u64,
+        )
+    })
 }

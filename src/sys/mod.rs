@@ -10,6 +10,7 @@ pub mod mount;
 pub mod namespace;
 pub mod network;
 pub mod schedule;
+pub mod seccomp;
 pub mod signals;
 pub mod usage;
 

@@ -28,6 +28,7 @@ mod program;
 mod robust;
 mod rootfs;
 mod run;
+mod seccomp;
 mod symlinks;
 mod tty;
 mod user_namespaces;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
     let tests = [
         lifecycle::tests(),
         run::tests(),
+        seccomp::tests(),
         kill::tests(),
         output::tests(),
         process::tests(),

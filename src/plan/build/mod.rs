@@ -139,9 +139,6 @@ fn refuse_unimplemented(config: &Config) -> Result<()> {
             format!("{what}: this build of tare cannot do it"),
         ))
     };
-    if config.linux.seccomp.is_some() {
-        return refuse("linux.seccomp");
-    }
     if config
         .linux
         .intel_rdt

@@ -8,6 +8,7 @@ use crate::config::{self, Linux};
 use crate::error::{Context, Result};
 use crate::plan::capabilities::{self, Capabilities};
 use crate::plan::process::{Affinity, MemoryPolicy, Process, Rlimit, User};
+use crate::seccomp;
 use crate::sys::schedule::SchedAttr;
 use rustix::thread::CapabilitySet;
 use std::ffi::CString;
@@ -54,6 +55,7 @@ pub fn plan(
         affinity: Affinity::default(),
         apparmor_profile: process.apparmor_profile.clone(),
         selinux_label: process.selinux_label.clone(),
+        seccomp: linux.seccomp.as_ref().map(seccomp::compile).transpose()?,
     })
 }
 
