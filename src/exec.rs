@@ -4,7 +4,7 @@ use crate::cli;
 use crate::config::{self, Config, Process};
 use crate::container::{ContainerId, Directory, Record};
 use crate::context::Context as Globals;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Context, Error, Result};
 use crate::foreground;
 use crate::handover;
 use crate::hooks::Status;
@@ -50,7 +50,10 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
     foreground::hold_signals();
     let mut launched = launch::launch(Launch {
         built,
-        cgroup_files: cgroups.attach_files()?,
+        // The words that runc has for a --cgroup that is not there.
+        cgroup_files: cgroups
+            .attach_files()
+            .context(|| "error adding pid to cgroups")?,
         into_cgroup: cgroups.clone_target()?,
         gate: None,
         runtime: None,

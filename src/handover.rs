@@ -138,9 +138,10 @@ impl ListenFds {
 /// Descriptors that are to be passed on must be open.
 ///
 /// # Errors
-/// The first that is not, by number.
+/// The first that is not, by number; runc's callers know it as "preserved-fd", from 0.
 pub fn check_preserved(count: u32) -> Result<()> {
-    for number in 3..3 + count {
+    for index in 0..count {
+        let number = u64::from(index) + 3;
         // A descriptor is known by number alone here, so it is looked up by its name in /proc.
         let path = format!("/proc/self/fd/{number}");
         match rustix::fs::readlink(path.as_str(), Vec::new()) {
@@ -148,7 +149,9 @@ pub fn check_preserved(count: u32) -> Result<()> {
             Err(Errno::NOENT) => {
                 return Err(Error::new(
                     Code::Usage,
-                    format!("--preserve-fds: file descriptor {number} is not open"),
+                    format!(
+                        "--preserve-fds: preserved-fd {index}, file descriptor {number}, is not open"
+                    ),
                 ));
             }
             Err(error) => {

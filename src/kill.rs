@@ -20,7 +20,7 @@ pub fn run(globals: &Globals, args: &cli::Kill) -> Result<()> {
     let is_kill = number == Signal::KILL.as_raw();
     // Without a pid namespace of its own, the end of init does not end the others.
     let outlive_init = record.namespaces & libc::CLONE_NEWPID as u64 == 0;
-    if args.all || (is_kill && outlive_init) {
+    if (args.all || (is_kill && outlive_init)) && !record.is_mere_intent() {
         return signal_all(&record, number);
     }
     let status = directory.status(&record)?;

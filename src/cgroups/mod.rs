@@ -353,7 +353,10 @@ fn sub_paths(args: &[String]) -> Result<Vec<(Option<&str>, PathBuf)>> {
     let mut paths = Vec::new();
     for arg in args {
         if arg.split(':').any(leads_out) {
-            return invalid(arg, " (it must stay below the container's cgroup)");
+            return invalid(
+                arg,
+                " (bad sub cgroup path: it must stay below the container's)",
+            );
         }
         let parts: Vec<&str> = arg.split(':').collect();
         match parts.as_slice() {

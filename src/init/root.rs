@@ -23,7 +23,7 @@ pub struct Root {
 /// What a path is to end in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// A directory, made with this mode where it is not there.
+    /// A directory, made where it is not there.
     Directory,
     /// Anything but a directory; an empty file is made where nothing is there.
     File,

@@ -220,7 +220,8 @@ const SUPERBLOCK_OFF: &[(&str, &str)] = &[
 ];
 
 /// Options of mount(8) that ask for what is so anyway, or that speak to mount(8) alone.
-/// `iversion` and its kin are internal to file systems since Linux 5.x and select nothing.
+/// `iversion` and its kin are internal to file systems since Linux 5.x and select nothing. `acl`
+/// and `noacl` are flags to runc, and most file systems do not know the words.
 const WITHOUT_EFFECT: &[&str] = &[
     "defaults",
     "remount",
@@ -228,6 +229,8 @@ const WITHOUT_EFFECT: &[&str] = &[
     "loud",
     "iversion",
     "noiversion",
+    "acl",
+    "noacl",
     "user",
     "nouser",
     "users",

@@ -1,7 +1,7 @@
 //! What must be true of any moment: nothing is left by a killed runtime, no status is
 //! lost, and containers made at the same time do not disturb each other.
 
-use crate::harness::{Container, Output, Running, Sandbox, tests};
+use crate::harness::{Command, Container, Output, Running, Sandbox, tests};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 tests![
@@ -156,7 +156,9 @@ fn fifty_creates_at_the_same_time(t: &Sandbox) {
 fn same_id_at_the_same_time(t: &Sandbox) {
     for _ in 0..10 {
         let c = t.container();
-        let creates: Vec<_> = (0..4).map(|_| c.create_with(&[]).spawn()).collect();
+        // All prepared before the first reads the config, which each of them writes out.
+        let commands: Vec<_> = (0..4).map(|_| c.create_with(&[])).collect();
+        let creates: Vec<_> = commands.into_iter().map(Command::spawn).collect();
         let ends: Vec<_> = creates.into_iter().map(Running::wait).collect();
         let won = ends.iter().filter(|end| end.status == 0).count();
         assert_eq!(won, 1, "{ends:?}");
