@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use tare::cli::{Cli, Command, Global};
 use tare::context::Context;
 use tare::error::Result;
+use tare::sys::signals;
 use tare::{
     create, delete, exec, features, init, kill, list, logger, pause, ps, run, spec, start, state,
     version,
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
     if let Some(invocation) = init::requested() {
         init::run(invocation);
     }
+    signals::keep_ended_children();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

@@ -86,7 +86,11 @@ fn one(
         attach(&tree, &target)?;
         tree
     } else {
-        let tree = open_source(&hierarchy.source, false)?;
+        let tree = match open_source(&hierarchy.source, false) {
+            // A rootless container may go without a cgroup; then there is none to show.
+            Err(error) if error.errno() == Some(libc::ENOENT) => return Ok(()),
+            other => other?,
+        };
         attach(&tree, &target)?;
         tree
     };
