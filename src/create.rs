@@ -88,7 +88,7 @@ pub fn create(
     let notifies = notify::asked_for().is_some();
     let mut more_env = listen.environment();
     more_env.extend(notifies.then(notify::variable));
-    let preserved_fds = args.preserve_fds + listen.count;
+    let preserved_fds = args.preserve_fds.saturating_add(listen.count);
     handover::check_preserved(preserved_fds)?;
     let (directory, lock) = globals.root.create(id)?;
     let built = build::create(
@@ -155,8 +155,14 @@ fn bring_up(
     terminal: Terminal,
 ) -> Result<Running> {
     let resources = config.linux.resources.clone().unwrap_or_default();
+    // Until they are known to be ours, nobody in them is: of two creates with one cgroupsPath,
+    // the one that comes second may have seen none.
+    let existed = std::mem::replace(&mut record.cgroups_existed, true);
     record.cgroups.create(&resources)?;
     record.cgroups_existed = false;
+    if existed {
+        directory.write(record)?;
+    }
     record.cgroups.apply(&resources)?;
     record.cgroups.apply_devices(&resources.devices)?;
     let gate = gate::make(directory.as_fd())?;
