@@ -191,8 +191,14 @@ fn bring_up(
 ) -> Result<Running> {
     let Wanted { args, config, .. } = wanted;
     let resources = config.linux.resources.clone().unwrap_or_default();
+    // Until they are known to be ours, nobody in them is: of two creates with one cgroupsPath,
+    // the one that comes second may have seen none.
+    let existed = std::mem::replace(&mut record.cgroups_existed, true);
     record.cgroups.create(&resources)?;
     record.cgroups_existed = false;
+    if existed {
+        directory.write(record)?;
+    }
     record.cgroups.apply(&resources)?;
     record.cgroups.apply_devices(&resources.devices)?;
     let gate = gate::make(directory.as_fd())?;

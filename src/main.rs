@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use tare::cli::{Cli, Command, Global};
 use tare::context::Context;
 use tare::error::{Code, Result};
+use tare::sys::signals;
 use tare::{
     arguments, create, delete, exec, features, init, kill, list, logger, pause, ps, run, spec,
     start, state, version,
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
     if let Some(invocation) = init::requested() {
         init::run(invocation);
     }
+    signals::keep_ended_children();
     let words = arguments::normalised(Cli::command, std::env::args_os().collect());
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,

@@ -198,6 +198,7 @@ impl V1 {
         };
         if let Some(dir) = freezer.filter(|_| !paused)
             && let Err(error) = freezer::freeze(dir)
+            && dir.exists()
         {
             // Signals reach what is there now; what it forks meanwhile may escape them.
             log::warn!("signalling without freezing first: {error}");

@@ -85,7 +85,11 @@ fn one(
             },
         )?
     } else {
-        open_source(&hierarchy.source, false)?
+        match open_source(&hierarchy.source, false) {
+            // A rootless container may go without a cgroup; then there is none to show.
+            Err(error) if error.errno() == Some(libc::ENOENT) => return Ok(()),
+            other => other?,
+        }
     };
     let name = hierarchy.name.as_str();
     rustix::fs::mkdirat(base, name, Mode::from_raw_mode(0o755))

@@ -142,6 +142,10 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
     if let Some(state) = &plan.hooks.state {
         hooks::run(&plan.hooks.start_container, &here(state, Status::Created))?;
     }
+    if let Some(wire) = wire {
+        // Whoever waited for it may have been killed; the container goes on.
+        let _ = wire.send(&FromInit::Executing, &[]);
+    }
     process::restore_signals();
     seccomp::attach_last(&plan.process)?;
     Err(program::execute(&program, &plan.process))

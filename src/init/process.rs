@@ -11,7 +11,7 @@ use crate::sys::{keyring, schedule, signals};
 use rustix::fs::{FileType, OFlags};
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 
 /// Moves this process into the cgroups whose `tasks` files these are, and sets what must be
@@ -174,13 +174,15 @@ pub fn home(uid: u32) -> Result<CString> {
 }
 
 fn home_in_passwd(root: &Root, uid: u32) -> Option<String> {
+    /// Far above any passwd there is; a sparse file of terabytes is one line, and takes all memory.
+    const LARGEST: u64 = 16 << 20;
     // Not blocking on a fifo (CVE-2024-9676).
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = root.open(&ContainerPath::new("/etc/passwd"), flags).ok()?;
     if super::root::file_type(&file).ok()? != FileType::RegularFile {
         return None;
     }
-    BufReader::new(File::from(file))
+    BufReader::new(File::from(file).take(LARGEST))
         .split(b'\n')
         .map_while(std::io::Result::ok)
         .find_map(|line| {

@@ -103,6 +103,7 @@ impl<'a> Conversation<'a> {
                 FromInit::RuntimeHooks => self.run_hooks()?,
                 FromInit::Console => self.terminal = descriptors.into_iter().next(),
                 FromInit::Ready => break,
+                FromInit::Executing => return Err(out_of_turn("Executing", "Ready")),
                 FromInit::Failed(error) => return Err(error),
             }
         }

@@ -11,13 +11,14 @@ use crate::error::{Context, Error, Result};
 use crate::hooks::{Hook, State};
 use crate::init::Invocation;
 use crate::init::gate::Gate;
-use crate::init::wire::{FromInit, FromParent, Wire, out_of_turn};
+use crate::init::wire::{FromParent, Wire};
 use crate::plan::build::Built;
 use crate::spawn::Child;
+pub use crate::spawn::HELD_BACK;
 use crate::sys::clone::{Clone, Forked, fork};
 use crate::sys::exec;
 use conversation::Conversation;
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -62,10 +63,6 @@ pub struct Launched {
     process: Child,
     wire: Wire,
 }
-
-/// Signals that are held back from the moment a container begins to exist: whoever sends one
-/// gets an orderly end, not half a container. The caller blocks them before [`launch`].
-pub const HELD_BACK: &[Signal] = &[Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
 
 /// Starts the init stage and takes it to the point where all is set up.
 ///
@@ -160,17 +157,12 @@ impl Launched {
     /// What kept it from executing it.
     pub fn execute(self) -> Result<Running> {
         self.wire.send(&FromParent::Continue, &[])?;
-        match self.wire.receive::<FromInit>()? {
-            None => {
-                self.process.release();
-                Ok(Running {
-                    pid: self.pid,
-                    pidfd: self.pidfd,
-                    terminal: self.terminal,
-                })
-            }
-            Some((FromInit::Failed(error), _)) => Err(error),
-            Some((other, _)) => Err(out_of_turn(other.name(), "the end of the wire")),
-        }
+        self.wire.await_execution()?;
+        self.process.release();
+        Ok(Running {
+            pid: self.pid,
+            pidfd: self.pidfd,
+            terminal: self.terminal,
+        })
     }
 }

@@ -21,6 +21,7 @@ tests![
     failing_poststop_hook,
     failing_hook_names_itself,
     timeout_kills_the_hook,
+    signal_ends_a_create_whose_hook_hangs,
     timeout_of_zero_is_refused,
     hook_that_does_not_read_stdin,
     hook_that_writes_a_lot,
@@ -305,6 +306,18 @@ fn timeout_kills_the_hook(t: &Sandbox) {
         let ps = t.command("ps").args(["-eo", "args"]).run().ok();
         assert!(!ps.stdout.contains("sleep 1007"), "the hook lives on");
     }
+}
+
+fn signal_ends_a_create_whose_hook_hangs(t: &Sandbox) {
+    let mut c = t.container();
+    hook(t, &mut c, "createRuntime", "exec sleep 1000");
+    let create = c.create_with(&[]).spawn();
+    std::thread::sleep(Duration::from_millis(300));
+    let begin = Instant::now();
+    create.signal(rustix::process::Signal::TERM);
+    create.wait().fails().says("signal 15");
+    assert!(begin.elapsed() < Duration::from_secs(5));
+    t.assert_nothing_left();
 }
 
 fn timeout_of_zero_is_refused(t: &Sandbox) {

@@ -26,6 +26,7 @@ tests![
     delete_force_again,
     pid_file,
     pid_file_that_cannot_be_written,
+    pid_file_is_not_written_through_a_link,
     pidfd_socket,
     relative_paths_are_the_callers,
     options_after_the_id,
@@ -269,6 +270,19 @@ fn pid_file_that_cannot_be_written(t: &Sandbox) {
         .fails()
         .says("nowhere");
     t.assert_nothing_left();
+}
+
+/// The temporary name is easy to guess, and the directory may be anyone's.
+fn pid_file_is_not_written_through_a_link(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["sleep", "1000"]);
+    let (file, precious) = (t.path("pid"), t.file("precious", "precious"));
+    std::os::unix::fs::symlink(&precious, t.path(".pid")).unwrap();
+    c.create_with(&["--pid-file", file.to_str().unwrap()])
+        .run()
+        .ok();
+    assert_eq!(fs::read_to_string(precious).unwrap(), "precious");
+    assert_eq!(fs::read_to_string(file).unwrap(), c.pid().to_string());
 }
 
 /// The pid that a pidfd is for.
