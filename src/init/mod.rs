@@ -144,6 +144,7 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
     if let Some(state) = &plan.hooks.state {
         hooks::run(&plan.hooks.start_container, &here(state, Status::Created))?;
     }
+    process::set_limits(&plan.process)?;
     if let Some(wire) = wire {
         // Whoever waited for it may have been killed; the container goes on.
         let _ = wire.send(&FromInit::Executing, &[]);
@@ -172,7 +173,7 @@ fn set_up(plan: &mut Plan, procfs: Option<Procfs>, wire: &Wire) -> Result<CStrin
     if let Some(procfs) = &procfs {
         procfs::write_sysctls(procfs, &plan.sysctls)?;
     }
-    process::set_limits(&plan.process)?;
+    process::raise_limits(&plan.process)?;
     process::set_scheduling(&plan.process)?;
     match &plan.rootfs {
         Some(rootfs) => rootfs::set_up(rootfs, plan, wire)?,
