@@ -7,6 +7,11 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
 # Expanded where used, because rustc may be there only after scripts/setup.
 OUT = $(or $(CARGO_TARGET_DIR),target)/$(shell rustc --print host-tuple)/release
 
+# What --version says it was built from; nothing where there is no repository.
+ifndef TARE_COMMIT
+export TARE_COMMIT := $(shell git describe --always --dirty --abbrev=40 2>/dev/null)
+endif
+
 .PHONY: tare run test conformance bench lint install clean
 
 # The release binary, at ./tare.

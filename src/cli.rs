@@ -1,11 +1,18 @@
 //! Flags and help: runc's command line, word for word, and what tare has besides.
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// A container runtime: runs containers as the OCI runtime specification says.
 #[derive(Debug, Parser)]
-#[command(name = "tare", disable_version_flag = true, max_term_width = 100)]
+// Of a flag given twice the last one counts, as with runc: engines add theirs to a user's.
+#[command(
+    name = "tare",
+    disable_version_flag = true,
+    max_term_width = 100,
+    args_override_self = true
+)]
 pub struct Cli {
     /// Flags for all commands.
     #[command(flatten)]
@@ -31,13 +38,13 @@ pub struct Global {
     #[arg(long, value_enum, default_value_t = LogLevel::Info)]
     pub log_level: LogLevel,
     /// Where the state of containers is kept [default: /run/tare, or $XDG_RUNTIME_DIR/tare]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = absolute())]
     pub root: Option<PathBuf>,
     /// Let systemd manage cgroups; cgroupsPath is "slice:prefix:name" then
     #[arg(long)]
     pub systemd_cgroup: bool,
     /// Whether a missing privilege over cgroups is forgiven
-    #[arg(long, value_name = "auto|true|false", default_value = "auto", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[arg(long, value_enum, default_value_t = Rootless::Auto, ignore_case = true)]
     pub rootless: Rootless,
     /// Accepted for runc's sake, without effect
     #[arg(long, hide = true, value_name = "PATH")]
@@ -45,6 +52,11 @@ pub struct Global {
     /// Print the version
     #[arg(short, long)]
     pub version: bool,
+}
+
+/// A path that stays what the caller meant when the bundle is entered.
+fn absolute() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(std::path::absolute)
 }
 
 /// `--log-format`
@@ -74,10 +86,10 @@ pub enum Rootless {
     /// Where we are not root of the host.
     Auto,
     /// Yes.
-    #[value(alias = "1")]
+    #[value(aliases = ["1", "t"])]
     True,
     /// No.
-    #[value(alias = "0")]
+    #[value(aliases = ["0", "f"])]
     False,
 }
 
@@ -128,13 +140,13 @@ pub struct NewContainer {
     #[arg(short, long, value_name = "DIR")]
     pub bundle: Option<PathBuf>,
     /// A unix socket that takes the master of the container's terminal
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = absolute())]
     pub console_socket: Option<PathBuf>,
     /// A unix socket that takes a pidfd of the container's init
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = absolute())]
     pub pidfd_socket: Option<PathBuf>,
     /// Write the pid of the container's init to this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = absolute())]
     pub pid_file: Option<PathBuf>,
     /// Do not use pivot_root; for a root on ramfs
     #[arg(long)]
@@ -182,10 +194,10 @@ pub struct Run {
 #[derive(Debug, Args)]
 pub struct Exec {
     /// A unix socket that takes the master of the process's terminal
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = absolute())]
     pub console_socket: Option<PathBuf>,
     /// A unix socket that takes a pidfd of the process
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = absolute())]
     pub pidfd_socket: Option<PathBuf>,
     /// The working directory in the container
     #[arg(long, value_name = "DIR")]
@@ -209,7 +221,7 @@ pub struct Exec {
     #[arg(short, long)]
     pub detach: bool,
     /// Write the process's pid to this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = absolute())]
     pub pid_file: Option<PathBuf>,
     /// The SELinux label of the process
     #[arg(long, value_name = "LABEL")]

@@ -1,5 +1,6 @@
 //! `create`: from a bundle to a container that waits for `start`.
 
+use crate::cgroups::Manager;
 use crate::cli::{self, NewContainer};
 use crate::config::{self, Config, Document};
 use crate::container::process::HostProcess;
@@ -9,10 +10,12 @@ use crate::delete;
 use crate::error::{Context, Result};
 use crate::handover;
 use crate::hooks::Status;
+use crate::host_mounts;
 use crate::launch::{self, HELD_BACK, Launch, Running, Runtime};
 use crate::notify;
 use crate::plan::build::{self, Built, Request, hooks_of_kind};
 use crate::sys::signals::{self, SignalSet};
+use crate::terminal::users_size;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -78,53 +81,26 @@ pub fn create(
 ) -> Result<Created> {
     let document = Document::regular(&bundle.join("config.json"))?;
     let config = config::checked(&document)?;
-    check_terminal(args, &config, terminal)?;
+    let wanted = Wanted {
+        args,
+        id,
+        bundle,
+        config: &config,
+        terminal,
+    };
+    check_terminal(&wanted)?;
+    let inherited = Inherited::of_caller(args)?;
     let cgroups = globals
         .cgroups()?
         .manager(config.linux.cgroups_path.as_deref(), id.as_str())?;
-    let listen = handover::listen_fds();
-    let notifies = notify::asked_for().is_some();
-    let mut more_env = listen.environment();
-    more_env.extend(notifies.then(notify::variable));
-    let preserved_fds = args.preserve_fds + listen.count;
-    handover::check_preserved(preserved_fds)?;
     let (directory, lock) = globals.root.create(id)?;
-    let built = build::create(
-        &config,
-        &Request {
-            id: id.as_str(),
-            bundle,
-            cgroups: &cgroups,
-            no_pivot: args.no_pivot,
-            new_keyring: !args.no_new_keyring,
-            preserved_fds,
-            more_env: &more_env,
-            notify_dir: notifies
-                .then(|| notify::directory(directory.path()))
-                .as_deref(),
-        },
-    );
-    let made = built.and_then(|built| {
-        let record = intent(&config, id, bundle, cgroups, &built)?;
-        directory.keep_config(document.text())?;
-        if notifies {
-            notify::make_directory(directory.path())?;
-        }
-        directory.write(&record)?;
-        Ok((built, record))
-    });
-    let (built, mut record) = made.inspect_err(|_| remove_empty(&directory))?;
+    let (built, mut record) = directory
+        .keep_config(document.text())
+        .and_then(|()| plan(&wanted, &inherited, cgroups, &directory))
+        .inspect_err(|_| remove_empty(&directory))?;
     // From here on whoever interrupts us is heard only between two steps.
     signals::block(&SignalSet::of(HELD_BACK));
-    match bring_up(
-        args,
-        &config,
-        &directory,
-        &lock,
-        &mut record,
-        built,
-        terminal,
-    ) {
+    match bring_up(&wanted, &directory, &lock, &mut record, built) {
         Ok(init) => Ok(Created {
             directory,
             record,
@@ -137,28 +113,95 @@ pub fn create(
     }
 }
 
+/// What is to be created.
+struct Wanted<'a> {
+    args: &'a NewContainer,
+    id: &'a ContainerId,
+    bundle: &'a Path,
+    config: &'a Config,
+    terminal: Terminal,
+}
+
+/// What the container's process inherits of our caller besides the config.
+struct Inherited {
+    preserved_fds: u32,
+    more_env: Vec<(String, String)>,
+    notifies: bool,
+}
+
+impl Inherited {
+    fn of_caller(args: &NewContainer) -> Result<Self> {
+        let listen = handover::listen_fds();
+        let preserved_fds = args.preserve_fds.saturating_add(listen.count);
+        handover::check_preserved(preserved_fds)?;
+        let notifies = notify::asked_for().is_some();
+        let mut more_env = listen.environment();
+        more_env.extend(notifies.then(notify::variable));
+        Ok(Self {
+            preserved_fds,
+            more_env,
+            notifies,
+        })
+    }
+}
+
+/// Makes the plan, and records what is about to be made.
+fn plan(
+    wanted: &Wanted<'_>,
+    inherited: &Inherited,
+    cgroups: Manager,
+    directory: &Directory,
+) -> Result<(Built, Record)> {
+    let notify_dir = inherited
+        .notifies
+        .then(|| notify::directory(directory.path()));
+    let mut built = build::create(
+        wanted.config,
+        &Request {
+            id: wanted.id.as_str(),
+            bundle: wanted.bundle,
+            cgroups: &cgroups,
+            no_pivot: wanted.args.no_pivot,
+            new_keyring: !wanted.args.no_new_keyring,
+            preserved_fds: inherited.preserved_fds,
+            more_env: &inherited.more_env,
+            notify_dir: notify_dir.as_deref(),
+        },
+    )?;
+    if wanted.terminal == Terminal::Kept
+        && let Some(size) = &mut built.plan.terminal
+    {
+        *size = users_size().unwrap_or(*size);
+    }
+    if inherited.notifies {
+        notify::make_directory(directory.path())?;
+    }
+    let record = intent(wanted, cgroups, &built)?;
+    directory.write(&record)?;
+    Ok((built, record))
+}
+
 /// Makes all that outlives this process, of which the record tells already.
 fn bring_up(
-    args: &NewContainer,
-    config: &Config,
+    wanted: &Wanted<'_>,
     directory: &Directory,
     lock: &Lock,
     record: &mut Record,
     built: Built,
-    terminal: Terminal,
 ) -> Result<Running> {
+    let Wanted { args, config, .. } = wanted;
     let resources = config.linux.resources.clone().unwrap_or_default();
+    // Until they are known to be ours, nobody in them is: of two creates with one cgroupsPath,
+    // the one that comes second may have seen none.
+    let existed = std::mem::replace(&mut record.cgroups_existed, true);
     record.cgroups.create(&resources)?;
     record.cgroups_existed = false;
+    if existed {
+        directory.write(record)?;
+    }
     record.cgroups.apply(&resources)?;
     record.cgroups.apply_devices(&resources.devices)?;
     let gate = gate::make(directory.as_fd())?;
-    let mut hooks = hooks_of_kind("prestart", &config.hooks.prestart, None)?;
-    hooks.extend(hooks_of_kind(
-        "createRuntime",
-        &config.hooks.create_runtime,
-        None,
-    )?);
     let mut launched = launch::launch(Launch {
         built,
         cgroup_files: record.cgroups.attach_files()?,
@@ -166,11 +209,12 @@ fn bring_up(
         gate: Some((gate, lock.as_fd())),
         runtime: Some(Runtime {
             config,
-            hooks,
+            prestart: hooks_of_kind("prestart", &config.hooks.prestart, None)?,
+            create_runtime: hooks_of_kind("createRuntime", &config.hooks.create_runtime, None)?,
             state: record.state(Status::Creating),
         }),
     })?;
-    if terminal == Terminal::HandedOver {
+    if wanted.terminal == Terminal::HandedOver {
         handover::terminal(launched.terminal.take(), args.console_socket.as_deref())?;
     }
     handover::pidfd(&launched.pidfd, args.pidfd_socket.as_deref())?;
@@ -180,20 +224,16 @@ fn bring_up(
     launched.release()
 }
 
-fn check_terminal(args: &NewContainer, config: &Config, terminal: Terminal) -> Result<()> {
-    let wants = config.require_process()?.terminal;
-    let handed_over = terminal == Terminal::HandedOver;
-    handover::check_terminal(wants, handed_over, args.console_socket.as_deref())
+fn check_terminal(wanted: &Wanted<'_>) -> Result<()> {
+    let has_terminal = wanted.config.require_process()?.terminal;
+    let handed_over = wanted.terminal == Terminal::HandedOver;
+    let socket = wanted.args.console_socket.as_deref();
+    handover::check_terminal(has_terminal, handed_over, socket)
 }
 
 /// What is about to be made.
-fn intent(
-    config: &Config,
-    id: &ContainerId,
-    bundle: &Path,
-    cgroups: crate::cgroups::Manager,
-    built: &Built,
-) -> Result<Record> {
+fn intent(wanted: &Wanted<'_>, cgroups: Manager, built: &Built) -> Result<Record> {
+    let config = wanted.config;
     let plan = &built.plan;
     let joined = plan
         .namespaces
@@ -202,8 +242,8 @@ fn intent(
         .fold(0, |bits, join| bits | join.kinds);
     Ok(Record {
         oci_version: config.oci_version.clone(),
-        id: id.as_str().to_owned(),
-        bundle: bundle.to_owned(),
+        id: wanted.id.as_str().to_owned(),
+        bundle: wanted.bundle.to_owned(),
         rootfs: plan
             .rootfs
             .as_ref()
@@ -214,6 +254,7 @@ fn intent(
         annotations: config.annotations.clone(),
         creator: HostProcess::current(rustix::process::getpid())?,
         process: None,
+        mounts_before: host_mounts::before(plan)?,
         cgroups_existed: cgroups.paths().first().is_some_and(|path| path.exists()),
         cgroups,
         namespaces: plan.namespaces.new | joined,

@@ -5,6 +5,7 @@ use crate::container::{ContainerId, Directory, Record};
 use crate::context::Context as Globals;
 use crate::error::{Code, Error, Result};
 use crate::hooks::{self, Status};
+use crate::host_mounts;
 use crate::spawn;
 use rustix::process::Signal;
 use std::os::fd::AsFd;
@@ -29,7 +30,11 @@ pub fn run(globals: &Globals, args: &cli::Delete) -> Result<()> {
         Err(error) if args.force && error.code() == Code::NotFound => return Ok(()),
         other => other?,
     };
-    delete(&directory, &id, args.force)
+    match delete(&directory, &id, args.force) {
+        // Somebody else has deleted it meanwhile.
+        Err(error) if args.force && error.code() == Code::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 /// Deletes a container.
@@ -37,20 +42,27 @@ pub fn run(globals: &Globals, args: &cli::Delete) -> Result<()> {
 /// # Errors
 /// See [`run`].
 pub fn delete(directory: &Directory, id: &ContainerId, force: bool) -> Result<()> {
-    let _lock = if force {
-        override_lock(directory)?
+    let lock = if force {
+        override_lock(directory)
     } else {
-        directory.lock(PATIENCE)?
+        directory.lock(PATIENCE)
+    };
+    let _lock = match lock {
+        // Another delete was faster, and that is all that was asked for.
+        Err(error) if force && error.code() == Code::NotFound => return Ok(()),
+        other => other?,
     };
     let record = match directory.read() {
         // A create that died before it could say what it was about to make: so nothing was made.
         Err(error) if error.code() == Code::NotFound && force => return directory.remove(),
         other => other?,
     };
-    match directory.status(&record)? {
-        Status::Stopped | Status::Created => {}
+    match directory.status(&record) {
+        Ok(Status::Stopped | Status::Created) => {}
+        // Nor does it matter that the status cannot be told (a freezer that is stuck halfway).
         _ if force => {}
-        status => {
+        Err(error) => return Err(error),
+        Ok(status) => {
             return Err(Error::new(
                 Code::WrongState,
                 format!(
@@ -64,23 +76,29 @@ pub fn delete(directory: &Directory, id: &ContainerId, force: bool) -> Result<()
     destroy(directory, &record)
 }
 
-/// Takes the lock, if need be from a `create` that is still at work: that is killed.
+/// Takes the lock, if need be from a command that hangs: a `create` is killed, and so is the
+/// container, for which a `start` waits. Its init stage holds the lock too, and does not notice
+/// the end of its creator while it waits for a hook.
 fn override_lock(directory: &Directory) -> Result<crate::container::Lock> {
     match directory.lock(CREATOR_PATIENCE) {
         Err(error) if error.code() == Code::Timeout => {}
         other => return other,
     }
-    let creator = directory
-        .read()
-        .ok()
-        .filter(|record| record.process.is_none())
-        .map(|record| record.creator);
-    if let Some(pidfd) = creator.map(|creator| creator.open()).transpose()?.flatten() {
+    let Ok(record) = directory.read() else {
+        return directory.lock(DEATH_DEADLINE);
+    };
+    if record.process.is_none()
+        && let Some(pidfd) = record.creator.open()?
+    {
         log::warn!("killing the create that is still at work on the container");
         // It fails only where it is gone already.
         let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
     }
-    // Its init stage goes with it, and only then is the lock free.
+    // The record is as old as the lock is held by another: what it says may be killed, and
+    // whatever else there is dies when the lock is ours.
+    if let Err(error) = kill_all(&record) {
+        log::warn!("{error}");
+    }
     directory.lock(DEATH_DEADLINE)
 }
 
@@ -94,6 +112,7 @@ pub fn destroy(directory: &Directory, record: &Record) -> Result<()> {
     if !record.is_mere_intent() {
         record.cgroups.remove()?;
     }
+    host_mounts::remove(record)?;
     for hook in &record.poststop {
         // A failing poststop hook is logged, and the others run (runtime.md, "Lifecycle", step 13).
         if let Err(error) = hooks::run(std::slice::from_ref(hook), &record.state(Status::Stopped)) {

@@ -4,12 +4,13 @@ use crate::cli;
 use crate::config::{self, Config, Process};
 use crate::container::{ContainerId, Directory, Record};
 use crate::context::Context as Globals;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Context, Error, Result};
 use crate::foreground;
 use crate::handover;
 use crate::hooks::Status;
 use crate::launch::{self, Launch};
 use crate::plan::build::{self, ExecRequest};
+use crate::terminal::users_size;
 use std::path::PathBuf;
 
 /// Runs the command; returns the exit code of the process, 0 where it is detached.
@@ -40,10 +41,19 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
         setgroups: record.setgroups,
         preserved_fds: args.preserve_fds,
     };
+    let mut built = build::exec(&process, &config, request)?;
+    if !args.detach
+        && let Some(size) = &mut built.plan.terminal
+    {
+        *size = users_size().unwrap_or(*size);
+    }
     foreground::hold_signals();
     let mut launched = launch::launch(Launch {
-        built: build::exec(&process, &config, request)?,
-        cgroup_files: cgroups.attach_files()?,
+        built,
+        // The words that runc has for a --cgroup that is not there.
+        cgroup_files: cgroups
+            .attach_files()
+            .context(|| "error adding pid to cgroups")?,
         into_cgroup: cgroups.clone_target()?,
         gate: None,
         runtime: None,

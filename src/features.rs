@@ -112,7 +112,7 @@ pub fn run() -> Result<()> {
                 ],
             },
             mount_extensions: MountExtensions {
-                idmap: Enabled { enabled: false },
+                idmap: Enabled { enabled: true },
             },
             net_devices: Enabled { enabled: true },
         },

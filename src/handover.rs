@@ -5,7 +5,7 @@ use crate::error::{Code, Context, Error, Result};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
-    SocketFlags, SocketType,
+    SocketFlags, SocketType, sockopt,
 };
 use rustix::process::Pid;
 use std::io::{IoSlice, Write};
@@ -13,6 +13,10 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
+
+/// How long whoever listens at a socket may take to take what we have for them.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether a terminal is wanted and can be had, in runc's words.
 ///
@@ -68,6 +72,9 @@ fn send(path: &Path, name: &str, fd: BorrowedFd<'_>) -> Result<()> {
         None,
     )
     .context(|| "making a socket")?;
+    // Also for connect(2), which waits while the listener's queue is full (unix(7)).
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE))
+        .context(|| "setting a deadline")?;
     let address = SocketAddrUnix::new(path).context(|| "its path")?;
     rustix::net::connect(&socket, &address).context(|| "connecting")?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -93,13 +100,19 @@ pub fn pid_file(pid: Pid, path: Option<&Path>) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}"));
     let doing = || format!("--pid-file: writing {}", path.display());
-    let options = std::fs::OpenOptions::new()
+    // Made anew: a file or a link that somebody has put there is not ours to write to.
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).context(doing);
+        }
+        _ => {}
+    }
+    let mut file = std::fs::OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o666)
-        .clone();
-    let mut file = options.open(&temporary).context(doing)?;
+        .open(&temporary)
+        .context(doing)?;
     file.write_all(pid.as_raw_nonzero().to_string().as_bytes())
         .context(doing)?;
     std::fs::rename(&temporary, path).context(doing)
@@ -138,9 +151,10 @@ impl ListenFds {
 /// Descriptors that are to be passed on must be open.
 ///
 /// # Errors
-/// The first that is not, by number.
+/// The first that is not, by number; runc's callers know it as "preserved-fd", from 0.
 pub fn check_preserved(count: u32) -> Result<()> {
-    for number in 3..3 + count {
+    for index in 0..count {
+        let number = u64::from(index) + 3;
         // A descriptor is known by number alone here, so it is looked up by its name in /proc.
         let path = format!("/proc/self/fd/{number}");
         match rustix::fs::readlink(path.as_str(), Vec::new()) {
@@ -148,7 +162,9 @@ pub fn check_preserved(count: u32) -> Result<()> {
             Err(Errno::NOENT) => {
                 return Err(Error::new(
                     Code::Usage,
-                    format!("--preserve-fds: file descriptor {number} is not open"),
+                    format!(
+                        "--preserve-fds: preserved-fd {index}, file descriptor {number}, is not open"
+                    ),
                 ));
             }
             Err(error) => {

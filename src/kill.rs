@@ -20,6 +20,10 @@ pub fn run(globals: &Globals, args: &cli::Kill) -> Result<()> {
     let is_kill = number == Signal::KILL.as_raw();
     // Without a pid namespace of its own, the end of init does not end the others.
     let outlive_init = record.namespaces & libc::CLONE_NEWPID as u64 == 0;
+    if record.is_mere_intent() {
+        // The cgroups may be another container's.
+        return Err(not_running());
+    }
     if args.all || (is_kill && outlive_init) {
         return signal_all(&record, number);
     }

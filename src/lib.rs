@@ -2,10 +2,12 @@
 //!
 //! The library exists for the binary, the fuzz targets and the benchmark; it promises
 //! nothing to anyone else. Dependencies point one way:
-//! `sys <- config, seccomp <- cgroups, init, image <- commands <- main`.
+//! `sys <- config <- seccomp, cgroups <- plan <- init <- container, net_devices, launch <-
+//! commands <- main`.
 
 #![deny(unsafe_code)]
 
+pub mod arguments;
 pub mod cgroups;
 pub mod cli;
 pub mod config;
@@ -19,6 +21,7 @@ pub mod features;
 pub mod foreground;
 pub mod handover;
 pub mod hooks;
+pub mod host_mounts;
 pub mod init;
 pub mod kill;
 pub mod launch;

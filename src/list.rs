@@ -46,9 +46,14 @@ fn states(directories: Vec<Directory>) -> Result<Vec<State>> {
             .entry(record.owner_uid)
             .or_insert_with_key(|&uid| user_name(uid))
             .clone();
-        let mut state = State::of(&directory, record)?;
-        state.owner = owner;
-        states.push(state);
+        match State::of(&directory, record) {
+            Ok(mut state) => {
+                state.owner = owner;
+                states.push(state);
+            }
+            // One that is in trouble must not hide the others.
+            Err(error) => log::warn!("{}: {error}", directory.path().display()),
+        }
     }
     Ok(states)
 }

@@ -1,13 +1,15 @@
 //! tare: the program. The init stage when it was executed to be one; else a command.
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser};
+use std::ffi::OsString;
 use std::process::ExitCode;
 use tare::cli::{Cli, Command, Global};
 use tare::context::Context;
-use tare::error::Result;
+use tare::error::{Code, Result};
+use tare::sys::signals;
 use tare::{
-    create, delete, exec, features, init, kill, list, logger, pause, ps, run, spec, start, state,
-    version,
+    arguments, create, delete, exec, features, init, kill, list, logger, pause, ps, run, spec,
+    start, state, version,
 };
 
 fn main() -> ExitCode {
@@ -15,9 +17,11 @@ fn main() -> ExitCode {
     if let Some(invocation) = init::requested() {
         init::run(invocation);
     }
-    let cli = match Cli::try_parse() {
+    signals::keep_ended_children();
+    let words = arguments::normalised(Cli::command, std::env::args_os().collect());
+    let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, &words),
     };
     if cli.global.version {
         return finish(version::run().map(|()| 0), 1, &cli.global);
@@ -73,8 +77,26 @@ fn finish(result: Result<i32>, on_failure: i32, flags: &Global) -> ExitCode {
 }
 
 /// Help and errors of the command line; runc exits with 1 where clap would with 2.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
     // Nothing can be done about a closed stdout.
     let _ = error.print();
-    ExitCode::from(u8::from(error.use_stderr()))
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    // An engine reads the log alone, which is where as much of the line as is right says.
+    let flags = Cli::command()
+        .ignore_errors(true)
+        .try_get_matches_from(words)
+        .and_then(|matches| Global::from_arg_matches(&matches));
+    if let Ok(flags) = flags
+        && flags.log.is_some()
+        && logger::start(&flags).is_ok()
+    {
+        let text = error.to_string();
+        let first = text.split("\n\n").next().unwrap_or_default();
+        let first = first.strip_prefix("error: ").unwrap_or(first);
+        let words: Vec<&str> = first.split_whitespace().collect();
+        log::error!(target: Code::Usage.as_str(), "{}", words.join(" "));
+    }
+    ExitCode::from(1)
 }

@@ -4,8 +4,14 @@
 use crate::container::Record;
 use crate::container::process::HostProcess;
 use crate::error::{Context, Result};
-use rustix::event::{PollFd, PollFlags};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType,
+};
+use rustix::pipe::PipeFlags;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +20,9 @@ const VARIABLE: &str = "NOTIFY_SOCKET";
 
 /// Where the container finds its socket, as runc has it.
 const IN_CONTAINER: &str = "/run/notify/notify.sock";
+
+/// How long the service manager may take to read what we tell it; runc's figure.
+const BARRIER_SECONDS: i64 = 30;
 
 /// A socket that stands in for the host's.
 #[derive(Debug)]
@@ -114,22 +123,46 @@ impl NotifySocket {
         };
         let main = format!("MAINPID={main_process}\n");
         let sent = self
-            .send(&[ready, b"\n"].concat())
-            .and_then(|()| self.send(main.as_bytes()));
+            .send(&[ready, b"\n"].concat(), &[])
+            .and_then(|()| self.send(main.as_bytes(), &[]));
         if let Err(error) = sent {
             log::warn!("passing on READY to {VARIABLE}: {error}");
         }
         Ok(true)
     }
 
-    fn send(&self, message: &[u8]) -> rustix::io::Result<()> {
+    fn send(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> rustix::io::Result<()> {
         let socket = rustix::net::socket_with(
             AddressFamily::UNIX,
             SocketType::DGRAM,
             SocketFlags::CLOEXEC,
             None,
         )?;
-        rustix::net::sendto(&socket, message, SendFlags::NOSIGNAL, &self.host).map(drop)
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !fds.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(fds));
+        }
+        let message = [IoSlice::new(message)];
+        let flags = SendFlags::NOSIGNAL;
+        rustix::net::sendmsg_addr(&socket, &self.host, &message, &mut control, flags).map(drop)
+    }
+
+    /// Waits until the service manager has read what was sent (sd_notify_barrier(3)): it knows
+    /// whose message one is for only as long as the sender is there.
+    fn wait_until_read(&self) -> rustix::io::Result<()> {
+        let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        self.send(b"BARRIER=1", &[theirs.as_fd()])?;
+        drop(theirs);
+        let mut closed = [PollFd::new(&ours, PollFlags::empty())];
+        let deadline = Timespec {
+            tv_sec: BARRIER_SECONDS,
+            tv_nsec: 0,
+        };
+        if rustix::io::retry_on_intr(|| rustix::event::poll(&mut closed, Some(&deadline)))? == 0 {
+            log::warn!("{VARIABLE}: nobody read READY within {BARRIER_SECONDS} s");
+        }
+        Ok(())
     }
 
     /// Passes on messages until the container is ready, or has ended.
@@ -154,6 +187,9 @@ impl NotifySocket {
             };
             if !ready[0].revents().is_empty() {
                 if self.relay(process.pid)? {
+                    if let Err(error) = self.wait_until_read() {
+                        log::warn!("waiting for {VARIABLE} to be read: {error}");
+                    }
                     return Ok(());
                 }
             } else if !ready[1].revents().is_empty() {

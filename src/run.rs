@@ -32,8 +32,8 @@ pub fn run(globals: &Globals, args: &cli::Run) -> Result<i32> {
         Terminal::Kept
     };
     let created = create(globals, &args.new, &id, &bundle, terminal)?;
-    let notify = NotifySocket::listen(created.directory.path())?;
-    let ended = start::start(&created.directory).and_then(|record| {
+    let ended = NotifySocket::listen(created.directory.path()).and_then(|notify| {
+        let record = start::start(&created.directory)?;
         if !args.detach {
             return foreground::stand_in(created.init, notify).map(|status| status.exit_code());
         }

@@ -15,6 +15,9 @@ use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+/// How long a killed process may take to go.
+const DEATH_DEADLINE: Duration = Duration::from_secs(10);
+
 /// A program to run.
 #[derive(Debug)]
 pub struct Command {
@@ -93,17 +96,24 @@ pub fn run(command: &Command) -> Result<Outcome> {
         Forked::Child => become_program(command, &stdin, &output),
         Forked::Parent { pidfd, .. } => pidfd,
     };
-    if !ended_within(pidfd.as_fd(), command.timeout)? {
-        // It may have ended just now; then there is nothing to kill.
-        let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
-        wait(pidfd.as_fd())?;
-        let seconds = command.timeout.unwrap_or_default().as_secs_f64();
-        return Err(Error::new(
-            Code::Timeout,
-            format!("it took longer than its timeout of {seconds} s and was killed"),
-        ));
-    }
-    let status = wait(pidfd.as_fd())?;
+    let child = Child::new(pidfd.try_clone().context(|| "keeping hold of a process")?);
+    let status = match end_of(pidfd.as_fd(), command.timeout)? {
+        End::Itself => wait(pidfd.as_fd())?,
+        End::Timeout => {
+            let seconds = command.timeout.unwrap_or_default().as_secs_f64();
+            return Err(Error::new(
+                Code::Timeout,
+                format!("it took longer than its timeout of {seconds} s and was killed"),
+            ));
+        }
+        End::Interrupted(signal) => {
+            return Err(Error::new(
+                Code::System,
+                format!("interrupted by signal {signal}"),
+            ));
+        }
+    };
+    child.release();
     let mut bytes = Vec::new();
     output
         .rewind()
@@ -143,6 +153,50 @@ fn become_program(command: &Command, stdin: &File, output: &File) -> ! {
     exec::exit_now(127)
 }
 
+/// Signals that are held back from the moment a container begins to exist: whoever sends one
+/// gets an orderly end, not half a container. Where they are blocked, they end each wait here.
+pub const HELD_BACK: &[Signal] = &[Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+
+/// What a wait ended with.
+enum End {
+    Itself,
+    Timeout,
+    Interrupted(i32),
+}
+
+/// Waits until the process ends, the time is up, or a signal comes that is held back.
+fn end_of(pidfd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<End> {
+    let signals = signals::descriptor(&signals::SignalSet::of(HELD_BACK))
+        .context(|| "watching for signals")?;
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    loop {
+        let mut polled = [
+            PollFd::new(&pidfd, PollFlags::IN),
+            PollFd::new(&signals, PollFlags::IN),
+        ];
+        match rustix::event::poll(&mut polled, left(deadline).as_ref()) {
+            Ok(0) => return Ok(End::Timeout),
+            Ok(_) if !polled[0].revents().is_empty() => return Ok(End::Itself),
+            Ok(_) => {
+                if let Some(signal) = signals::next(&signals).context(|| "reading a signal")? {
+                    return Ok(End::Interrupted(signal.number));
+                }
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Error::system("waiting for a process", error)),
+        }
+    }
+}
+
+/// The time until a deadline, for poll(2).
+fn left(deadline: Option<Instant>) -> Option<Timespec> {
+    let left = deadline?.saturating_duration_since(Instant::now());
+    Some(Timespec {
+        tv_sec: left.as_secs() as i64,
+        tv_nsec: left.subsec_nanos().into(),
+    })
+}
+
 /// Waits until the process ends, or the time is up; says whether it ended.
 ///
 /// # Errors
@@ -150,12 +204,8 @@ fn become_program(command: &Command, stdin: &File, output: &File) -> ! {
 pub fn ended_within(pidfd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<bool> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     loop {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let left = left.map(|left| Timespec {
-            tv_sec: left.as_secs() as i64,
-            tv_nsec: left.subsec_nanos().into(),
-        });
-        match rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], left.as_ref()) {
+        let polled = &mut [PollFd::new(&pidfd, PollFlags::IN)];
+        match rustix::event::poll(polled, left(deadline).as_ref()) {
             Ok(0) => return Ok(false),
             Ok(_) => return Ok(true),
             Err(rustix::io::Errno::INTR) => {}
@@ -199,7 +249,10 @@ impl Drop for Child {
         if let Some(pidfd) = &self.pidfd {
             // Both fail only where it is gone already.
             let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
-            let _ = wait(pidfd.as_fd());
+            // In a paused cgroup (v1) it dies only when that is resumed.
+            if let Ok(true) = ended_within(pidfd.as_fd(), Some(DEATH_DEADLINE)) {
+                let _ = wait(pidfd.as_fd());
+            }
         }
     }
 }

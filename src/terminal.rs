@@ -1,6 +1,7 @@
 //! The user's terminal joined to the container's: bytes both ways, size, raw mode and back.
 
 use crate::error::{Context, Result};
+use crate::plan;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -26,6 +27,16 @@ pub struct Terminal {
 #[derive(Debug, Default)]
 struct Buffer {
     bytes: Vec<u8>,
+}
+
+/// The size of the user's terminal, where stdin is one: what the container's is to begin with,
+/// so that its program never sees another.
+pub fn users_size() -> Option<plan::Terminal> {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdin()).ok()?;
+    Some(plan::Terminal {
+        height: size.ws_row,
+        width: size.ws_col,
+    })
 }
 
 impl Terminal {

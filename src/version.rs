@@ -12,6 +12,7 @@ pub const SPEC: &str = "1.3.0";
 /// Those of writing to stdout.
 pub fn run() -> Result<()> {
     let commit = option_env!("TARE_COMMIT")
+        .filter(|commit| !commit.is_empty())
         .map(|commit| format!("commit: {commit}\n"))
         .unwrap_or_default();
     output::text(&format!(

@@ -7,6 +7,8 @@
 use crate::error::{Context, Error, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use std::cell::OnceCell;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -39,6 +41,39 @@ pub(super) fn writing(path: &Path, value: &str) -> String {
 /// [`write`], with the error saying what was written where.
 pub(super) fn write_named(path: &Path, value: &str) -> Result<()> {
     write(path, value).context(|| writing(path, value))
+}
+
+/// A file that takes one rule per write, opened with the first.
+pub(super) struct Rules {
+    path: PathBuf,
+    file: OnceCell<OwnedFd>,
+}
+
+impl Rules {
+    /// The file at `path`.
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            file: OnceCell::new(),
+        }
+    }
+
+    /// Writes one rule; the error says which and where.
+    pub(super) fn write(&self, rule: &str) -> Result<()> {
+        let doing = || writing(&self.path, rule);
+        let file = match self.file.get() {
+            Some(file) => file,
+            None => {
+                let opened =
+                    rustix::fs::open(&self.path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+                let opened = opened.context(doing)?;
+                self.file.get_or_init(|| opened)
+            }
+        };
+        rustix::io::retry_on_intr(|| rustix::io::write(file, rule.as_bytes()))
+            .map(drop)
+            .context(doing)
+    }
 }
 
 /// [`read`], with the error saying what was read.

@@ -140,6 +140,17 @@ impl Means {
     }
 }
 
+/// The files by which a process enters its cgroups on v1.
+#[derive(Debug, Default)]
+pub struct AttachFiles {
+    /// All but the memory controller's; the freezer's last, because in a frozen cgroup the task
+    /// would stop half-way between.
+    pub first: Vec<OwnedFd>,
+    /// The memory controller's, which can wait: what a process uses before it enters is not
+    /// charged to the container.
+    pub memory: Option<OwnedFd>,
+}
+
 /// What a mount of type `cgroup` is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContainerMounts {
@@ -202,10 +213,10 @@ impl Manager {
     }
 
     /// The files by which a single-threaded process attaches itself: "0" to each.
-    pub fn attach_files(&self) -> Result<Vec<OwnedFd>> {
+    pub fn attach_files(&self) -> Result<AttachFiles> {
         match self {
             Self::V1(v1) => v1.attach_files(),
-            Self::V2(_) => Ok(Vec::new()),
+            Self::V2(_) => Ok(AttachFiles::default()),
         }
     }
 
@@ -341,8 +352,11 @@ fn sub_paths(args: &[String]) -> Result<Vec<(Option<&str>, PathBuf)>> {
     let mut seen = BTreeSet::new();
     let mut paths = Vec::new();
     for arg in args {
-        if arg.split([':', '/']).any(|name| name == "..") {
-            return invalid(arg, " (it must stay below the container's cgroup)");
+        if arg.split(':').any(leads_out) {
+            return invalid(
+                arg,
+                " (bad sub cgroup path: it must stay below the container's)",
+            );
         }
         let parts: Vec<&str> = arg.split(':').collect();
         match parts.as_slice() {
@@ -361,6 +375,19 @@ fn sub_paths(args: &[String]) -> Result<Vec<(Option<&str>, PathBuf)>> {
         }
     }
     Ok(paths)
+}
+
+/// Whether a relative path has more steps up than down at some point.
+fn leads_out(path: &str) -> bool {
+    let mut depth = 0;
+    path.split('/').any(|name| {
+        match name {
+            "" | "." => {}
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+        depth < 0
+    })
 }
 
 /// Refuses a cgroup somebody else uses, in runc's words.
@@ -416,10 +443,16 @@ mod tests {
     #[test]
     fn cgroup_arguments_of_exec() {
         assert_eq!(paths(&["a/../b"]).unwrap(), [(None, "b".to_owned())]);
-        let two = paths(&["cpu,memory:../x", "pids:y"]).unwrap();
+        let two = paths(&["cpu,memory:x", "pids:y"]).unwrap();
         assert_eq!(two[1], (Some("memory".to_owned()), "x".to_owned()));
         assert_eq!(two.len(), 3);
-        for bad in [&["a", "b"][..], &["a:b:c"], &["cpu:a", "cpu,pids:b"]] {
+        for bad in [
+            &["a", "b"][..],
+            &["a:b:c"],
+            &["cpu:a", "cpu,pids:b"],
+            &["a/../../b"],
+            &["cpu:../x"],
+        ] {
             assert_eq!(paths(bad).unwrap_err().code(), Code::Usage);
         }
     }

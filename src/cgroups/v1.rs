@@ -7,6 +7,7 @@
 //! measured on Linux 6.18, 2.4 ms back to back and 9.4 ms after 0.4 s of rest, against
 //! 0.06 and 0.13 ms for cloning into it.
 
+use super::AttachFiles;
 use super::devices::Policy;
 use super::files::{self, Made};
 use super::hierarchies::Hierarchy;
@@ -142,12 +143,11 @@ impl V1 {
             };
         };
         let list = files::read_named(&dir.join("devices.list"))?;
-        for (allow, rule) in policy.v1_writes(&list) {
-            let path = dir.join(match allow {
-                true => "devices.allow",
-                false => "devices.deny",
-            });
-            match files::write_named(&path, &rule) {
+        let allow = files::Rules::new(dir.join("devices.allow"));
+        let deny = files::Rules::new(dir.join("devices.deny"));
+        for (allowed, rule) in policy.v1_writes(&list) {
+            let file = if allowed { &allow } else { &deny };
+            match file.write(&rule) {
                 // Making and opening devices is not for the unprivileged anyway.
                 Err(error) if self.means.is_rootless() => {
                     log::debug!("doing without device rules: {error}");
@@ -159,17 +159,23 @@ impl V1 {
         Ok(())
     }
 
-    pub(super) fn attach_files(&self) -> Result<Vec<OwnedFd>> {
-        // The freezer last: in a frozen cgroup the task would stop half-way between.
+    pub(super) fn attach_files(&self) -> Result<AttachFiles> {
+        let mut files = AttachFiles::default();
         let (last, first): (Vec<_>, Vec<_>) = (self.cgroups.iter())
             .filter(|cgroup| !cgroup.is_unified())
             .partition(|cgroup| cgroup.has("freezer"));
-        let open = |cgroup: &Cgroup| {
+        for cgroup in first.into_iter().chain(last) {
             let path = cgroup.path.join("tasks");
-            rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-                .context(|| format!("opening {}", path.display()))
-        };
-        first.into_iter().chain(last).map(open).collect()
+            let file = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+                .context(|| format!("opening {}", path.display()))?;
+            // Mounted together with the freezer, it cannot wait.
+            if cgroup.has("memory") && !cgroup.has("freezer") {
+                files.memory = Some(file);
+            } else {
+                files.first.push(file);
+            }
+        }
+        Ok(files)
     }
 
     pub(super) fn clone_target(&self) -> Result<Option<OwnedFd>> {
@@ -192,6 +198,7 @@ impl V1 {
         };
         if let Some(dir) = freezer.filter(|_| !paused)
             && let Err(error) = freezer::freeze(dir)
+            && dir.exists()
         {
             // Signals reach what is there now; what it forks meanwhile may escape them.
             log::warn!("signalling without freezing first: {error}");

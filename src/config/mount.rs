@@ -34,9 +34,25 @@ pub struct Mount {
 }
 
 impl Mount {
+    /// The options one by one: each may be a list as in mount(8).
+    fn single_options(&self) -> impl Iterator<Item = &str> {
+        self.options.iter().flat_map(|list| list.split(','))
+    }
+
     /// Whether `option` is among the options.
     pub fn has_option(&self, option: &str) -> bool {
-        self.options.iter().any(|given| given == option)
+        self.single_options().any(|given| given == option)
+    }
+
+    /// The options `idmap` and `ridmap`, which crun lets hold a mapping after a "=".
+    fn idmap_options(&self) -> impl Iterator<Item = &str> {
+        self.single_options()
+            .filter(|option| matches!(option.split('=').next(), Some("idmap" | "ridmap")))
+    }
+
+    /// Whether one of the options holds the id mapping.
+    pub fn has_mapping_in_options(&self) -> bool {
+        self.idmap_options().any(|option| option.contains('='))
     }
 
     /// Whether this is a bind mount: by its options, as the spec has it, or by the type
@@ -47,8 +63,7 @@ impl Mount {
 
     /// Whether an id mapping is asked for, its own or the user namespace's.
     pub fn is_id_mapped(&self) -> bool {
-        self.has_option("idmap")
-            || self.has_option("ridmap")
+        self.idmap_options().next().is_some()
             || !self.uid_mappings.is_empty()
             || !self.gid_mappings.is_empty()
     }

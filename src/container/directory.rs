@@ -5,10 +5,12 @@ use super::id::ContainerId;
 use super::record::Record;
 use crate::error::{Code, Context, Error, Result};
 use crate::hooks::Status;
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use std::ffi::CStr;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -246,14 +248,53 @@ impl Directory {
         })
     }
 
-    /// Removes the directory and all in it.
+    /// Removes the directory and all in it: this one, whose path may be the next container's by
+    /// now, if another `delete` was faster.
     ///
     /// # Errors
     /// Those of unlink(2) and rmdir(2), but where it is gone.
     pub fn remove(&self) -> Result<()> {
-        match std::fs::remove_dir_all(&self.path) {
+        let doing = || format!("removing {}", self.path.display());
+        loop {
+            self.empty().context(doing)?;
+            if rustix::fs::fstat(&self.fd).context(doing)?.st_nlink == 0 {
+                return Ok(());
+            }
+            match rustix::fs::rmdir(&self.path) {
+                Ok(()) | Err(Errno::NOENT) => return Ok(()),
+                // Who wants the lock now makes it anew.
+                Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+                Err(error) => return Err(Error::system(doing(), error)),
+            }
+        }
+    }
+
+    /// Removes all that is in the directory; the lock last, for which others wait.
+    fn empty(&self) -> std::io::Result<()> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd)? {
+            let name = entry?.file_name().to_owned();
+            if name != c"." && name != c".." {
+                names.push(name);
+            }
+        }
+        names.sort_by_key(|name| name.as_bytes() == LOCK.as_bytes());
+        for name in &names {
+            match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(Errno::ISDIR | Errno::PERM) => self.remove_below(name)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_below(&self, name: &CStr) -> std::io::Result<()> {
+        let name = std::ffi::OsStr::from_bytes(name.to_bytes());
+        let directory = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        match std::fs::remove_dir_all(Path::new(&directory).join(name)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            other => other.context(|| format!("removing {}", self.path.display())),
+            other => other,
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use crate::error::{Code, Context, Error, Result};
 use crate::init::gate::Gate;
-use crate::init::wire::{FromInit, Wire};
+use crate::init::wire::Wire;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -87,12 +87,5 @@ pub fn open(directory: BorrowedFd<'_>) -> Result<()> {
         }
         other => other.context(doing)?,
     }
-    match Wire::from_socket(connection).receive::<FromInit>()? {
-        None => Ok(()),
-        Some((FromInit::Failed(error), _)) => Err(error),
-        Some((other, _)) => Err(crate::init::wire::out_of_turn(
-            other.name(),
-            "the end of the wire",
-        )),
-    }
+    Wire::from_socket(connection).await_execution()
 }

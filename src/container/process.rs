@@ -3,6 +3,8 @@
 use crate::error::{Context, Error, Result};
 use rustix::process::{Pid, PidfdFlags};
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::OwnedFd;
 
 /// A process by number and start time, so that a number used again is not taken for it.
@@ -63,13 +65,17 @@ impl HostProcess {
 /// Reads /proc/PID/stat (proc_pid_stat(5)); none where there is no such process.
 fn stat(pid: i32) -> Result<Option<Stat>> {
     let path = format!("/proc/{pid}/stat");
-    let text = match std::fs::read(&path) {
-        Ok(text) => text,
+    let failed = |error: std::io::Error| Error::system(format!("reading {path}"), error);
+    // Its 52 fields are numbers but for the name, of at most 16 bytes: it comes in one read.
+    let mut text = [0; 2048];
+    let length = match File::open(&path).and_then(|mut file| file.read(&mut text)) {
+        Ok(length) => length,
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => {
             return Ok(None);
         }
-        Err(error) => return Err(Error::system(format!("reading {path}"), error)),
+        Err(error) => return Err(failed(error)),
     };
+    let text = &text[..length];
     // The name is in parentheses and may hold any byte; the last ")" ends it.
     let after_name = text
         .iter()

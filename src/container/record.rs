@@ -38,6 +38,9 @@ pub struct Record {
     /// Whether there was a cgroup of that path before: until it is known to be free to use, the
     /// processes in it may be another container's.
     pub cgroups_existed: bool,
+    /// Without a mount namespace: what was mounted at and below the rootfs before. All that is
+    /// there besides is the container's, and goes with it.
+    pub mounts_before: Option<Vec<PathBuf>>,
     /// `CLONE_NEW*` bits of the namespaces that it does not share with the runtime.
     pub namespaces: u64,
     /// Whether its user namespace permits setgroups(2).

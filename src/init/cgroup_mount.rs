@@ -5,7 +5,8 @@ use super::root::{Root, Want};
 use crate::cgroups::ContainerMount;
 use crate::error::{Context, Result};
 use crate::plan::mounts::{Attributes, FileSystem, FsOption, Mount};
-use crate::plan::rootfs::ContainerPath;
+use rustix::fs::Mode;
+use rustix::mount::MoveMountFlags;
 use std::os::fd::OwnedFd;
 
 /// What all of it has, as runc: no program and no device of it counts.
@@ -30,17 +31,16 @@ pub fn make(
     )?;
     let target = root.open_or_create(&mount.destination, Want::Directory)?;
     attach(&base, &target)?;
-    let inside = Root::new(base);
     for hierarchy in hierarchies {
-        one(&inside, hierarchy, namespaced, mount.attributes)
+        one(&base, hierarchy, namespaced, mount.attributes)
             .context(|| format!("the cgroup hierarchy {}", hierarchy.name))?;
         for link in &hierarchy.links {
-            rustix::fs::symlinkat(hierarchy.name.as_str(), &inside, link.as_str())
+            rustix::fs::symlinkat(hierarchy.name.as_str(), &base, link.as_str())
                 .context(|| format!("linking {link} to {}", hierarchy.name))?;
         }
     }
-    apply(&inside, mount.attributes, false)?;
-    propagate(&inside, &mount.propagation)
+    apply(&base, mount.attributes, false)?;
+    propagate(&base, &mount.propagation)
 }
 
 fn tmpfs() -> FileSystem {
@@ -56,18 +56,19 @@ fn tmpfs() -> FileSystem {
     }
 }
 
+/// Mounts one hierarchy in `base`: a new tmpfs that nobody else has seen, so that names in it
+/// are what we make them.
 fn one(
-    inside: &Root,
+    base: &OwnedFd,
     hierarchy: &ContainerMount,
     namespaced: bool,
     attributes: Attributes,
 ) -> Result<()> {
-    let target = inside.open_or_create(&ContainerPath::new(&hierarchy.name), Want::Directory)?;
     let attributes = Attributes {
         set: attributes.set | ALWAYS,
         ..attributes
     };
-    let tree: OwnedFd = if namespaced {
+    let tree = if namespaced {
         let options = hierarchy.options.split(',').map(FsOption::parse).collect();
         let fs = FileSystem {
             kind: "cgroup".into(),
@@ -76,19 +77,30 @@ fn one(
             copy_up: false,
         };
         // The hierarchy's superblock is the host's: its own "ro" must stay as it is.
-        let tree = new_mount(
+        new_mount(
             &fs,
             Attributes {
                 set: attributes.set & !libc::MOUNT_ATTR_RDONLY,
                 clear: 0,
             },
-        )?;
-        attach(&tree, &target)?;
-        tree
+        )?
     } else {
-        let tree = open_source(&hierarchy.source, false)?;
-        attach(&tree, &target)?;
-        tree
+        match open_source(&hierarchy.source, false) {
+            // A rootless container may go without a cgroup; then there is none to show.
+            Err(error) if error.errno() == Some(libc::ENOENT) => return Ok(()),
+            other => other?,
+        }
     };
+    let name = hierarchy.name.as_str();
+    rustix::fs::mkdirat(base, name, Mode::from_raw_mode(0o755))
+        .context(|| "making its directory")?;
+    rustix::mount::move_mount(
+        &tree,
+        c"",
+        base,
+        name,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
+    .context(|| "attaching it")?;
     apply(&tree, attributes, false)
 }

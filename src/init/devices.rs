@@ -26,42 +26,62 @@ pub fn make_all(root: &Root, devices: &Devices) -> Result<()> {
     // The modes in config.json are final; our umask must not cut them. The process's own
     // umask is set with its user.
     let umask = rustix::process::umask(Mode::empty());
+    let mut places = Places { root, last: None };
     let made = devices.nodes.iter().try_for_each(|device| {
-        make(root, device, devices.bind)
+        make(&mut places, device, devices.bind)
             .context(|| format!("{}: making {}", device.at, device.path))
     });
     rustix::process::umask(umask);
     made?;
     for (path, target) in LINKS {
-        link(root, path, target)?;
+        link(&mut places, path, target)?;
     }
     // There is a core only where the kernel was built with CONFIG_PROC_KCORE.
     if rustix::fs::access("/proc/kcore", rustix::fs::Access::EXISTS).is_ok() {
-        link(root, "/dev/core", "/proc/kcore")?;
+        link(&mut places, "/dev/core", "/proc/kcore")?;
     }
-    replace_ptmx(root)
+    replace_ptmx(&mut places)
 }
 
-fn make(root: &Root, device: &Device, bind: bool) -> Result<()> {
-    let (dir, name) = root.parent(&device.path)?;
-    if bind {
-        return bind_host_node(&dir, &name, device);
+/// Where nodes go: most are in one directory, which is looked up once.
+struct Places<'a> {
+    root: &'a Root,
+    last: Option<(ContainerPath, OwnedFd)>,
+}
+
+impl Places<'_> {
+    /// The directory that holds the last name of `path`, made where it is missing, and that name.
+    fn of(&mut self, path: &ContainerPath) -> Result<(BorrowedFd<'_>, CString)> {
+        let parent = path.parent();
+        let (dir, name) = match self.last.take() {
+            Some((known, dir)) if known == parent => (dir, path.name()?),
+            _ => self.root.parent(path)?,
+        };
+        let known: &(ContainerPath, OwnedFd) = self.last.insert((parent, dir));
+        Ok((known.1.as_fd(), name))
     }
-    match mknod(&dir, &name, device) {
+}
+
+fn make(places: &mut Places<'_>, device: &Device, bind: bool) -> Result<()> {
+    let (dir, name) = places.of(&device.path)?;
+    if bind {
+        return bind_host_node(dir, &name, device);
+    }
+    match mknod(dir, &name, device) {
         Ok(()) => {}
-        Err(Errno::EXIST) if is_the_node(&dir, &name, device)? => return Ok(()),
+        Err(Errno::EXIST) if is_the_node(dir, &name, device)? => return Ok(()),
         Err(Errno::EXIST) => {
             // An image's stale file must not stand in for a device that the config asks for.
-            clear_name(dir.as_fd(), &name)?;
-            mknod(&dir, &name, device).context(|| "making the node")?;
+            clear_name(dir, &name)?;
+            mknod(dir, &name, device).context(|| "making the node")?;
         }
         // No privilege to make nodes here (a nested runtime): the host's own serves.
-        Err(Errno::PERM) => return bind_host_node(&dir, &name, device),
+        Err(Errno::PERM) => return bind_host_node(dir, &name, device),
         Err(error) => return Err(Error::system("making the node", error)),
     }
     if (device.uid, device.gid) != (0, 0) {
         rustix::fs::chownat(
-            &dir,
+            dir,
             &name,
             Some(Uid::from_raw(device.uid)),
             Some(Gid::from_raw(device.gid)),
@@ -72,13 +92,13 @@ fn make(root: &Root, device: &Device, bind: bool) -> Result<()> {
     Ok(())
 }
 
-fn mknod(dir: &OwnedFd, name: &CString, device: &Device) -> rustix::io::Result<()> {
+fn mknod(dir: BorrowedFd<'_>, name: &CString, device: &Device) -> rustix::io::Result<()> {
     let number = rustix::fs::makedev(device.major, device.minor);
     let kind = FileType::from_raw_mode(device.mode);
     rustix::fs::mknodat(dir, name, kind, Mode::from_raw_mode(device.mode), number)
 }
 
-fn is_the_node(dir: &OwnedFd, name: &CString, device: &Device) -> Result<bool> {
+fn is_the_node(dir: BorrowedFd<'_>, name: &CString, device: &Device) -> Result<bool> {
     let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
         .context(|| "looking at what is there")?;
     let same_type = FileType::from_raw_mode(stat.st_mode) == FileType::from_raw_mode(device.mode);
@@ -87,7 +107,7 @@ fn is_the_node(dir: &OwnedFd, name: &CString, device: &Device) -> Result<bool> {
 }
 
 /// Puts the host's node of the same path where one cannot be made.
-fn bind_host_node(dir: &OwnedFd, name: &CString, device: &Device) -> Result<()> {
+fn bind_host_node(dir: BorrowedFd<'_>, name: &CString, device: &Device) -> Result<()> {
     let source = open_source(Path::new(device.path.as_str()), false)?;
     let flags = OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::PATH;
     let target = match rustix::fs::openat(dir, name, flags - OFlags::CREATE, Mode::empty()) {
@@ -99,17 +119,17 @@ fn bind_host_node(dir: &OwnedFd, name: &CString, device: &Device) -> Result<()> 
         other => other.context(|| "opening what is there")?,
     };
     if file_type(&target).context(|| "looking at what is there")? == FileType::Symlink {
-        clear_name(dir.as_fd(), name)?;
+        clear_name(dir, name)?;
         return bind_host_node(dir, name, device);
     }
     attach(source, target)
 }
 
 /// Makes a symbolic link, in place of what the image has there.
-fn link(root: &Root, path: &str, target: &str) -> Result<()> {
+fn link(places: &mut Places<'_>, path: &str, target: &str) -> Result<()> {
     let path = ContainerPath::new(path);
-    let (dir, name) = root.parent(&path)?;
-    match rustix::fs::symlinkat(target, &dir, &name) {
+    let (dir, name) = places.of(&path)?;
+    match rustix::fs::symlinkat(target, dir, &name) {
         // runc keeps what is there; a wrong one is the image's own affair.
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         other => other.context(|| format!("linking {path} to {target}")),
@@ -117,12 +137,11 @@ fn link(root: &Root, path: &str, target: &str) -> Result<()> {
 }
 
 /// /dev/ptmx must be the container's own (config-linux.md: a link to pts/ptmx), never the host's.
-fn replace_ptmx(root: &Root) -> Result<()> {
+fn replace_ptmx(places: &mut Places<'_>) -> Result<()> {
     let path = ContainerPath::new("/dev/ptmx");
-    let (dir, name) = root.parent(&path)?;
-    clear_name(dir.as_fd(), &name)?;
-    rustix::fs::symlinkat(c"pts/ptmx", &dir, &name)
-        .context(|| format!("linking {path} to pts/ptmx"))
+    let (dir, name) = places.of(&path)?;
+    clear_name(dir, &name)?;
+    rustix::fs::symlinkat(c"pts/ptmx", dir, &name).context(|| format!("linking {path} to pts/ptmx"))
 }
 
 /// Puts the terminal `slave` at /dev/console.

@@ -21,6 +21,7 @@ mod rootfs;
 mod seccomp;
 pub mod wire;
 
+use crate::cgroups::AttachFiles;
 use crate::error::{Code, Context, Error, Result};
 use crate::hooks::{self, Status};
 use crate::plan::Plan;
@@ -113,18 +114,24 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
         .ok_or_else(|| Error::new(Code::Protocol, "there is no wire"))?;
     let Received {
         mut plan,
-        cgroups,
+        mut cgroups,
         namespaces,
         gate,
         container_lock,
     } = receive(to_parent)?;
-    process::enter_cgroups(cgroups, &plan.process)?;
+    // The root of a cgroup namespace is where this process is when it makes it.
+    if plan.namespaces.makes(libc::CLONE_NEWCGROUP as u64) {
+        cgroups.first.extend(cgroups.memory.take());
+    }
+    process::enter_cgroups(cgroups.first, &plan.process)?;
     // In exec this process is not one of the container's pid namespace, and has a place in the
     // host's procfs alone.
     let early = plan.rootfs.is_none() && needs_procfs(&plan);
     let procfs = if early { Some(Procfs::open()?) } else { None };
     namespaces::enter(&plan.namespaces, namespaces, to_parent)?;
     let program = set_up(&mut plan, procfs, to_parent)?;
+    // Last, so that the limit has to hold the program alone, and not what it took to set it up.
+    process::enter_cgroup(cgroups.memory)?;
     to_parent.send(&FromInit::Ready, &[])?;
     to_parent.await_continue()?;
     if let Some(gate) = gate {
@@ -134,6 +141,10 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
     }
     if let Some(state) = &plan.hooks.state {
         hooks::run(&plan.hooks.start_container, &here(state, Status::Created))?;
+    }
+    if let Some(wire) = wire {
+        // Whoever waited for it may have been killed; the container goes on.
+        let _ = wire.send(&FromInit::Executing, &[]);
     }
     process::restore_signals();
     seccomp::attach_last(&plan.process)?;
@@ -189,27 +200,37 @@ fn needs_procfs(plan: &Plan) -> bool {
 /// What the parent sent first.
 struct Received {
     plan: Plan,
-    cgroups: Vec<OwnedFd>,
+    cgroups: AttachFiles,
     namespaces: Vec<OwnedFd>,
     gate: Option<Gate>,
     container_lock: Option<OwnedFd>,
 }
 
 fn receive(wire: &Wire) -> Result<Received> {
-    let (cgroups, namespaces, gate, descriptors) = match wire.receive::<FromParent>()? {
+    let (cgroups, memory, namespaces, gate, descriptors) = match wire.receive::<FromParent>()? {
         Some((
             FromParent::Plan {
                 cgroups,
+                memory,
                 namespaces,
                 gate,
             },
             descriptors,
-        )) => (cgroups as usize, namespaces as usize, gate, descriptors),
+        )) => (
+            cgroups as usize,
+            memory,
+            namespaces as usize,
+            gate,
+            descriptors,
+        ),
         Some(_) | None => return Err(wire::out_of_turn("something else, or nothing,", "Plan")),
     };
     let mut descriptors = descriptors.into_iter();
     let file = descriptors.next().map(File::from);
-    let cgroups: Vec<OwnedFd> = descriptors.by_ref().take(cgroups).collect();
+    let cgroups = AttachFiles {
+        first: descriptors.by_ref().take(cgroups).collect(),
+        memory: if memory { descriptors.next() } else { None },
+    };
     let namespaces: Vec<OwnedFd> = descriptors.by_ref().take(namespaces).collect();
     let gate = match (gate, descriptors.next(), descriptors.next()) {
         (true, Some(listener), Some(lock)) => Some(Gate { listener, lock }),

@@ -5,7 +5,7 @@ use super::copy_up;
 use super::root::{Root, Want, file_type};
 use super::wire::{FromInit, Wire};
 use crate::error::{Code, Context, Error, Result};
-use crate::plan::mounts::{Attributes, FileSystem, FsOption, Mount, Source};
+use crate::plan::mounts::{Attributes, FileSystem, FsOption, Mount, Opener, Source};
 use crate::plan::rootfs::{ContainerPath, Propagation};
 use crate::sys::mount::{Change, set_attributes};
 use rustix::fs::{FileType, OFlags};
@@ -60,12 +60,11 @@ fn make(root: &Root, mount: &Mount, index: usize, wire: &Wire) -> Result<Option<
         Source::Bind {
             path,
             recursive,
-            opened_by_parent,
+            opener,
         } => {
-            let tree = if *opened_by_parent {
-                ask_for_source(wire, index)?
-            } else {
-                open_source(path, *recursive)?
+            let tree = match opener {
+                Opener::Parent { .. } => ask_for_source(wire, index)?,
+                Opener::Init => open_source(path, *recursive)?,
             };
             bind(root, mount, tree)?;
             Ok(None)

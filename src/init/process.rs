@@ -11,7 +11,7 @@ use crate::sys::{keyring, schedule, signals};
 use rustix::fs::{FileType, OFlags};
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 
 /// Moves this process into the cgroups whose `tasks` files these are, and sets what must be
@@ -24,7 +24,7 @@ use std::os::fd::OwnedFd;
 pub fn enter_cgroups(files: Vec<OwnedFd>, process: &Process) -> Result<()> {
     set_affinity(process.affinity.initial.as_deref(), "initial")?;
     for file in files {
-        rustix::io::write(&file, b"0").context(|| "entering the container's cgroup")?;
+        enter_cgroup(Some(file))?;
     }
     set_affinity(process.affinity.last.as_deref(), "final")?;
     if let Some(score) = process.oom_score_adj {
@@ -34,6 +34,19 @@ pub fn enter_cgroups(files: Vec<OwnedFd>, process: &Process) -> Result<()> {
             .map_err(|error| error.hint("lowering it takes CAP_SYS_RESOURCE"))?;
     }
     Ok(())
+}
+
+/// Moves this process into the cgroup whose `tasks` file this is.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn enter_cgroup(file: Option<OwnedFd>) -> Result<()> {
+    match file {
+        Some(file) => rustix::io::write(&file, b"0")
+            .map(drop)
+            .context(|| "entering the container's cgroup"),
+        None => Ok(()),
+    }
 }
 
 fn set_affinity(cpus: Option<&[u64]>, which: &str) -> Result<()> {
@@ -161,13 +174,15 @@ pub fn home(uid: u32) -> Result<CString> {
 }
 
 fn home_in_passwd(root: &Root, uid: u32) -> Option<String> {
+    /// Far above any passwd there is; a sparse file of terabytes is one line, and takes all memory.
+    const LARGEST: u64 = 16 << 20;
     // Not blocking on a fifo (CVE-2024-9676).
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = root.open(&ContainerPath::new("/etc/passwd"), flags).ok()?;
     if super::root::file_type(&file).ok()? != FileType::RegularFile {
         return None;
     }
-    BufReader::new(File::from(file))
+    BufReader::new(File::from(file).take(LARGEST))
         .split(b'\n')
         .map_while(std::io::Result::ok)
         .find_map(|line| {

@@ -23,7 +23,7 @@ pub struct Root {
 /// What a path is to end in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// A directory, made with this mode where it is not there.
+    /// A directory, made where it is not there.
     Directory,
     /// Anything but a directory; an empty file is made where nothing is there.
     File,
@@ -105,14 +105,8 @@ impl Root {
     /// # Errors
     /// Where `path` is "/", or as [`Self::open_or_create`].
     pub fn parent(&self, path: &ContainerPath) -> Result<(OwnedFd, CString)> {
-        let (dir, name) = path.as_str().rsplit_once('/').unwrap_or(("", ""));
-        if name.is_empty() {
-            return Err(Error::new(Code::InvalidConfig, "/ cannot be made anew"));
-        }
-        Ok((
-            self.open_or_create(&ContainerPath::new(dir), Want::Directory)?,
-            kernel_name(name)?,
-        ))
+        let name = path.name()?;
+        Ok((self.open_or_create(&path.parent(), Want::Directory)?, name))
     }
 
     /// Walks `path` name by name and makes what is missing.

@@ -79,20 +79,19 @@ fn run_hooks(plan: &Plan, wire: &Wire) -> Result<()> {
     }
 }
 
-/// Opens the rootfs: as a mount of its own, except where there is no mount namespace.
+/// Opens the rootfs as a mount of its own.
 fn open(rootfs: &Rootfs) -> Result<Root> {
     let doing = || format!("root.path: opening {}", rootfs.path.display());
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    if rootfs.switch == Switch::Chroot {
-        return rustix::fs::open(&rootfs.path, flags, Mode::empty())
-            .map(Root::new)
-            .context(doing);
-    }
-    let host = host_propagation(rootfs);
-    mounts::propagate(open_host_root()?, &[host]).context(|| "linux.rootfsPropagation")?;
     let place = rustix::fs::open(&rootfs.path, flags, Mode::empty()).context(doing)?;
-    if host.kind == PropagationKind::Shared {
-        make_parent_private(&place)?;
+    // Without a mount namespace these mounts are the host's, whose propagation is not ours to
+    // change; they are unmounted when the container is deleted.
+    if rootfs.switch != Switch::Chroot {
+        let host = Propagation::of_host_mounts(rootfs.propagation);
+        mounts::propagate(open_host_root()?, &[host]).context(|| "linux.rootfsPropagation")?;
+        if host.kind == PropagationKind::Shared {
+            make_parent_private(&place)?;
+        }
     }
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
@@ -106,21 +105,6 @@ fn open(rootfs: &Rootfs) -> Result<Root> {
 fn open_host_root() -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(c"/", flags, Mode::empty()).context(|| "opening /")
-}
-
-/// What the copy of the host's mounts is changed to, all of it: so that mounts made here do
-/// not reach the host, unless the config wants just that. An unbindable tree would keep the
-/// rootfs itself from being bound.
-fn host_propagation(rootfs: &Rootfs) -> Propagation {
-    let kind = match rootfs.propagation.map(|propagation| propagation.kind) {
-        Some(PropagationKind::Shared) => PropagationKind::Shared,
-        Some(PropagationKind::Private | PropagationKind::Unbindable) => PropagationKind::Private,
-        Some(PropagationKind::Slave) | None => PropagationKind::Slave,
-    };
-    Propagation {
-        kind,
-        recursive: true,
-    }
 }
 
 /// pivot_root(2) refuses a new root whose parent mount is shared, and a shared one would carry

@@ -18,7 +18,7 @@
 //!                                        <- Ready
 //!   Continue (state.json is written)     ->
 //!                                           create: waits for `start` (see `init::gate`)
-//!                                           exec: executes the program; the wire ends
+//!                                        <- Executing        to `start`, or exec; the wire ends
 //! ```
 //!
 //! `Failed` may come instead of any message of the init stage, and ends it.
@@ -48,8 +48,10 @@ pub enum FromParent {
     /// where there is a gate, its listener, its lock, and the container's own lock, which the
     /// init stage keeps until it is known by state.json.
     Plan {
-        /// Files of the cgroups to enter.
+        /// Files of the cgroups to enter at once.
         cgroups: u32,
+        /// Whether there is one more, of the memory controller, to enter last.
+        memory: bool,
         /// Namespaces, or pidfds, to join.
         namespaces: u32,
         /// Whether there is a gate to wait at.
@@ -82,6 +84,8 @@ pub enum FromInit {
     Console,
     /// All is set up, and what can be dropped is dropped.
     Ready,
+    /// It executes the program now: if the wire just ends, that has been done.
+    Executing,
     /// It cannot go on.
     Failed(Error),
 }
@@ -106,6 +110,7 @@ impl FromInit {
             Self::RuntimeHooks => "RuntimeHooks",
             Self::Console => "Console",
             Self::Ready => "Ready",
+            Self::Executing => "Executing",
             Self::Failed(_) => "Failed",
         }
     }
@@ -242,6 +247,28 @@ impl Wire {
             Some((FromParent::Continue, _)) => Ok(()),
             Some((other, _)) => Err(out_of_turn(other.name(), "Continue")),
             None => Err(protocol("the runtime went away".into())),
+        }
+    }
+
+    /// Waits until the init stage has executed the program.
+    ///
+    /// # Errors
+    /// What kept it from that, its death among it.
+    pub fn await_execution(&self) -> Result<()> {
+        let mut executing = false;
+        loop {
+            match self.receive::<FromInit>()? {
+                Some((FromInit::Executing, _)) => executing = true,
+                Some((FromInit::Failed(error), _)) => return Err(error),
+                Some((other, _)) => return Err(out_of_turn(other.name(), "the end of the wire")),
+                None if executing => return Ok(()),
+                None => {
+                    return Err(Error::new(
+                        Code::System,
+                        "the container's process was killed before it executed its program",
+                    ));
+                }
+            }
         }
     }
 

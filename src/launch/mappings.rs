@@ -1,6 +1,5 @@
 //! The id mappings of a new user namespace, user_namespaces(7).
 
-use crate::config::Linux;
 use crate::config::linux::IdMapping;
 use crate::error::{Code, Context, Error, Result};
 use crate::plan::build::needs_helper;
@@ -15,40 +14,28 @@ use std::time::Duration;
 /// How long newuidmap and newgidmap may take: they read two files.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Writes the mappings of the process's new user namespace.
+/// Writes the mappings of the process's new user namespace, those of `at` in config.json.
 ///
 /// # Errors
 /// Where we lack the privilege, and the helpers that have it are missing or refuse.
-pub fn write(pid: Pid, linux: &Linux) -> Result<()> {
+pub fn write(pid: Pid, at: &str, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> {
     let pid = pid.as_raw_nonzero().get();
     let unprivileged = !rustix::process::geteuid().is_root();
-    if unprivileged && !needs_helper(&linux.gid_mappings, rustix::process::getegid().as_raw()) {
+    if unprivileged && !needs_helper(gids, rustix::process::getegid().as_raw()) {
         // Without privilege, a group mapping is taken only where groups cannot be dropped.
         std::fs::write(format!("/proc/{pid}/setgroups"), "deny").context(|| "denying setgroups")?;
     }
-    write_one(
-        pid,
-        "gid_map",
-        "linux.gidMappings",
-        "newgidmap",
-        &linux.gid_mappings,
-    )?;
-    write_one(
-        pid,
-        "uid_map",
-        "linux.uidMappings",
-        "newuidmap",
-        &linux.uid_mappings,
-    )
+    write_one(pid, "gid_map", "newgidmap", gids).context(|| format!("{at}.gidMappings"))?;
+    write_one(pid, "uid_map", "newuidmap", uids).context(|| format!("{at}.uidMappings"))
 }
 
-fn write_one(pid: i32, file: &str, at: &str, helper: &str, mappings: &[IdMapping]) -> Result<()> {
+fn write_one(pid: i32, file: &str, helper: &str, mappings: &[IdMapping]) -> Result<()> {
     let own_id = match file {
         "gid_map" => rustix::process::getegid().as_raw(),
         _ => rustix::process::geteuid().as_raw(),
     };
     if !rustix::process::geteuid().is_root() && needs_helper(mappings, own_id) {
-        return ask_helper(pid, helper, mappings).context(|| at);
+        return ask_helper(pid, helper, mappings);
     }
     let mut lines = String::new();
     for mapping in mappings {
@@ -60,8 +47,7 @@ fn write_one(pid: i32, file: &str, at: &str, helper: &str, mappings: &[IdMapping
         );
     }
     let path = format!("/proc/{pid}/{file}");
-    std::fs::write(&path, &lines)
-        .context(|| format!("{at}: writing {:?} to {path}", lines.trim_end()))
+    std::fs::write(&path, &lines).context(|| format!("writing {:?} to {path}", lines.trim_end()))
 }
 
 fn ask_helper(pid: i32, helper: &str, mappings: &[IdMapping]) -> Result<()> {

@@ -1,21 +1,24 @@
 //! The parent's side of the init stage: starts it, sends it the plan, answers what it asks.
 
 mod conversation;
+mod idmap;
 mod mappings;
 mod program;
 
+use crate::cgroups::AttachFiles;
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::hooks::{Hook, State};
 use crate::init::Invocation;
 use crate::init::gate::Gate;
-use crate::init::wire::{FromInit, FromParent, Wire, out_of_turn};
+use crate::init::wire::{FromParent, Wire};
 use crate::plan::build::Built;
 use crate::spawn::Child;
+pub use crate::spawn::HELD_BACK;
 use crate::sys::clone::{Clone, Forked, fork};
 use crate::sys::exec;
 use conversation::Conversation;
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -25,7 +28,7 @@ pub struct Launch<'a> {
     /// The plan and the namespaces that it joins.
     pub built: Built,
     /// The files by which it enters its cgroups.
-    pub cgroup_files: Vec<OwnedFd>,
+    pub cgroup_files: AttachFiles,
     /// The cgroup (v2) to be born in.
     pub into_cgroup: Option<OwnedFd>,
     /// Where it waits for `start`, with the container's lock; none in exec.
@@ -39,8 +42,10 @@ pub struct Launch<'a> {
 pub struct Runtime<'a> {
     /// For id mappings and network devices.
     pub config: &'a Config,
-    /// prestart and createRuntime, in this order.
-    pub hooks: Vec<Hook>,
+    /// `hooks.prestart`.
+    pub prestart: Vec<Hook>,
+    /// `hooks.createRuntime`, which run after those.
+    pub create_runtime: Vec<Hook>,
     /// What they are told; the pid is filled in.
     pub state: State,
 }
@@ -58,10 +63,6 @@ pub struct Launched {
     process: Child,
     wire: Wire,
 }
-
-/// Signals that are held back from the moment a container begins to exist: whoever sends one
-/// gets an orderly end, not half a container. The caller blocks them before [`launch`].
-pub const HELD_BACK: &[Signal] = &[Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
 
 /// Starts the init stage and takes it to the point where all is set up.
 ///
@@ -156,17 +157,12 @@ impl Launched {
     /// What kept it from executing it.
     pub fn execute(self) -> Result<Running> {
         self.wire.send(&FromParent::Continue, &[])?;
-        match self.wire.receive::<FromInit>()? {
-            None => {
-                self.process.release();
-                Ok(Running {
-                    pid: self.pid,
-                    pidfd: self.pidfd,
-                    terminal: self.terminal,
-                })
-            }
-            Some((FromInit::Failed(error), _)) => Err(error),
-            Some((other, _)) => Err(out_of_turn(other.name(), "the end of the wire")),
-        }
+        self.wire.await_execution()?;
+        self.process.release();
+        Ok(Running {
+            pid: self.pid,
+            pidfd: self.pidfd,
+            terminal: self.terminal,
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! Mounts of the plan: the option strings of config.json and mount(8) turned into bits.
 
 use super::rootfs::{ContainerPath, Propagation, PropagationKind};
+use crate::config::linux::IdMapping;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -30,8 +31,8 @@ pub enum Source {
         path: PathBuf,
         /// With the mounts below it.
         recursive: bool,
-        /// Whether the parent opens it, because the init stage may not be able to.
-        opened_by_parent: bool,
+        /// Who opens it.
+        opener: Opener,
     },
     /// A new instance of a file system.
     FileSystem(FileSystem),
@@ -43,6 +44,45 @@ pub enum Source {
         /// container's directory is bound from the host's mount.
         namespaced: bool,
     },
+}
+
+/// Who opens the source of a bind mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Opener {
+    /// The init stage.
+    Init,
+    /// The parent, because root of a user namespace may not be able to, and cannot map ids.
+    Parent {
+        /// How its files' ids are shown.
+        idmap: Option<IdMap>,
+    },
+}
+
+/// An id-mapped mount (mount_setattr(2), Linux 5.12).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMap {
+    /// Which ids become which.
+    pub mapping: Mapping,
+    /// `ridmap`: for the mounts below as well.
+    pub recursive: bool,
+}
+
+/// Which ids of the files become which of the mount's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mapping {
+    /// As the container's user namespace has it.
+    Container,
+    /// The mount's own.
+    Own(Mappings),
+}
+
+/// The two maps of a user namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mappings {
+    /// Of users.
+    pub uids: Vec<IdMapping>,
+    /// Of groups.
+    pub gids: Vec<IdMapping>,
 }
 
 /// A file system to mount by fsopen(2).
@@ -101,11 +141,20 @@ pub struct Options {
     /// In order.
     pub propagation: Vec<Propagation>,
     /// `idmap` or `ridmap`.
-    pub idmap: Option<Bind>,
+    pub idmap: Option<IdMapOption>,
     /// `tmpcopyup`.
     pub copy_up: bool,
     /// Flags of the superblock (sync, lazytime...), and all that only the file system knows.
     pub file_system: Vec<FsOption>,
+}
+
+/// The option `idmap` or `ridmap`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdMapOption {
+    /// `ridmap`.
+    pub recursive: bool,
+    /// What crun lets follow: "uids=0-1000-10;gids=0-1000-10".
+    pub mapping: Option<String>,
 }
 
 /// Whether something applies to one mount or to the tree below it.
@@ -171,7 +220,8 @@ const SUPERBLOCK_OFF: &[(&str, &str)] = &[
 ];
 
 /// Options of mount(8) that ask for what is so anyway, or that speak to mount(8) alone.
-/// `iversion` and its kin are internal to file systems since Linux 5.x and select nothing.
+/// `iversion` and its kin are internal to file systems since Linux 5.x and select nothing. `acl`
+/// and `noacl` are flags to runc, and most file systems do not know the words.
 const WITHOUT_EFFECT: &[&str] = &[
     "defaults",
     "remount",
@@ -179,6 +229,8 @@ const WITHOUT_EFFECT: &[&str] = &[
     "loud",
     "iversion",
     "noiversion",
+    "acl",
+    "noacl",
     "user",
     "nouser",
     "users",
@@ -205,12 +257,12 @@ impl Options {
         match option {
             "bind" => self.bind = self.bind.or(Some(Bind::One)),
             "rbind" => self.bind = Some(Bind::Recursive),
-            "idmap" => self.idmap = Some(Bind::One),
-            "ridmap" => self.idmap = Some(Bind::Recursive),
             "tmpcopyup" => self.copy_up = true,
             _ if WITHOUT_EFFECT.contains(&option) => {}
             _ => {
-                if let Some(change) = attribute(option) {
+                if let Some(idmap) = idmap(option) {
+                    self.idmap = Some(idmap);
+                } else if let Some(change) = attribute(option) {
                     self.attributes.add(change);
                 } else if let Some(change) = option.strip_prefix('r').and_then(attribute) {
                     self.recursive.add(change);
@@ -238,6 +290,17 @@ fn split_outside_quotes(string: &str) -> impl Iterator<Item = &str> {
             c == ',' && !quoted
         })
         .filter(|option| !option.is_empty())
+}
+
+fn idmap(option: &str) -> Option<IdMapOption> {
+    let (name, mapping) = match option.split_once('=') {
+        Some((name, mapping)) => (name, Some(mapping.to_owned())),
+        None => (option, None),
+    };
+    matches!(name, "idmap" | "ridmap").then(|| IdMapOption {
+        recursive: name == "ridmap",
+        mapping,
+    })
 }
 
 fn attribute(name: &str) -> Option<Attributes> {

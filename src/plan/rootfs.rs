@@ -1,7 +1,9 @@
 //! The root file system of the plan.
 
 use super::mounts::Mount;
+use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
+use std::ffi::CString;
 use std::path::PathBuf;
 
 /// How the container's view of files comes about.
@@ -60,6 +62,26 @@ pub enum PropagationKind {
     Unbindable,
 }
 
+impl Propagation {
+    /// What the host's mounts are changed to where the container sees them, all of them, given
+    /// what its root mount is to have: so that mounts made here do not reach the host, unless
+    /// the config wants just that. An unbindable tree would keep the rootfs itself from being
+    /// bound.
+    pub fn of_host_mounts(rootfs: Option<Self>) -> Self {
+        let kind = match rootfs.map(|propagation| propagation.kind) {
+            Some(PropagationKind::Shared) => PropagationKind::Shared,
+            Some(PropagationKind::Private | PropagationKind::Unbindable) => {
+                PropagationKind::Private
+            }
+            Some(PropagationKind::Slave) | None => PropagationKind::Slave,
+        };
+        Self {
+            kind,
+            recursive: true,
+        }
+    }
+}
+
 impl PropagationKind {
     /// The `MS_*` bit of mount_setattr(2).
     pub fn bits(self) -> u64 {
@@ -100,6 +122,26 @@ impl ContainerPath {
     /// Its names, outermost first; none for "/".
     pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/').filter(|name| !name.is_empty())
+    }
+
+    /// The directory it is in; "/" is in itself.
+    pub fn parent(&self) -> Self {
+        Self::new(self.0.rsplit_once('/').map_or("", |(parent, _)| parent))
+    }
+
+    /// Its last name.
+    ///
+    /// # Errors
+    /// "/" has none; one that holds a NUL is none to the kernel.
+    pub fn name(&self) -> Result<CString> {
+        let name = self.names().next_back().ok_or_else(|| {
+            Error::new(
+                Code::InvalidConfig,
+                "/ is no place for anything but the rootfs",
+            )
+        })?;
+        CString::new(name)
+            .map_err(|_| Error::new(Code::InvalidConfig, format!("{name:?} holds a NUL")))
     }
 
     /// Whether it is `dir` or below it.

@@ -86,6 +86,13 @@ pub fn reset_dispositions() {
     }
 }
 
+/// Has children wait for us to look at how they ended, as they do by default: where our caller
+/// ignores SIGCHLD, so would we, and the kernel would forget them at once (wait(2), "Notes").
+pub fn keep_ended_children() {
+    // SAFETY: SIG_DFL runs no code of ours, and SIGCHLD is a valid signal.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// A descriptor that reads as the signals of the set, which must be blocked; close-on-exec
 /// and non-blocking.
 ///

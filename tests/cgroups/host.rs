@@ -99,7 +99,7 @@ impl Cgroup {
         let mut command = Command::new("bash");
         let script = format!("{attach}; {first}; echo in; {script}");
         command.args(["-c", &script, "bash"]);
-        for file in &files {
+        for file in files.first.iter().chain(&files.memory) {
             rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty()).unwrap();
             command.arg(file.as_raw_fd().to_string());
         }

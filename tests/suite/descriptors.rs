@@ -114,7 +114,14 @@ fn preserved_one_that_is_missing(t: &Sandbox) {
         .redirect("3</dev/null 4<&-")
         .run()
         .fails()
+        .says("preserved-fd 1")
         .says("4");
+    c.run_with(&["--preserve-fds", "4294967295"])
+        .redirect("3<&-")
+        .env("LISTEN_FDS", "1")
+        .run()
+        .fails()
+        .says("preserved-fd 0");
     t.assert_nothing_left();
 }
 
@@ -361,11 +368,14 @@ fn notify_socket(t: &Sandbox) {
     let target = format!("/proc/{}/root{inside}", c.pid());
     sender.send_to(b"READY=1\nSTATUS=hello\n", target).unwrap();
     let mut said = String::new();
-    while !said.contains("READY=1") {
+    // Receiving without room for descriptors closes the barrier's, which says it was read.
+    while !said.contains("BARRIER=1") {
         let mut buffer = [0; 1000];
-        let count = socket.recv(&mut buffer).expect("READY=1 never came");
+        let count = socket.recv(&mut buffer).expect("no message came");
         said.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
     }
+    let main = format!("READY=1\nMAINPID={}\nBARRIER=1", c.pid());
+    assert_eq!(said, main);
     run.wait().ok();
 }
 

@@ -4,6 +4,7 @@ use crate::harness::{DescriptorSocket, Sandbox, make_dir, runtime, skip, tests};
 use serde_json::json;
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 
 tests![
     create_start_delete,
@@ -25,7 +26,9 @@ tests![
     delete_force_again,
     pid_file,
     pid_file_that_cannot_be_written,
+    pid_file_is_not_written_through_a_link,
     pidfd_socket,
+    relative_paths_are_the_callers,
     options_after_the_id,
     root_is_made_when_missing,
     two_roots_do_not_know_each_other,
@@ -269,6 +272,19 @@ fn pid_file_that_cannot_be_written(t: &Sandbox) {
     t.assert_nothing_left();
 }
 
+/// The temporary name is easy to guess, and the directory may be anyone's.
+fn pid_file_is_not_written_through_a_link(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["sleep", "1000"]);
+    let (file, precious) = (t.path("pid"), t.file("precious", "precious"));
+    std::os::unix::fs::symlink(&precious, t.path(".pid")).unwrap();
+    c.create_with(&["--pid-file", file.to_str().unwrap()])
+        .run()
+        .ok();
+    assert_eq!(fs::read_to_string(precious).unwrap(), "precious");
+    assert_eq!(fs::read_to_string(file).unwrap(), c.pid().to_string());
+}
+
 /// The pid that a pidfd is for.
 fn pid_of(pidfd: &std::os::fd::OwnedFd) -> i32 {
     let info = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
@@ -301,6 +317,36 @@ fn pidfd_socket(t: &Sandbox) {
     c.create_with(&["--pidfd-socket", "/no/such/socket"])
         .run()
         .fails();
+}
+
+/// The runtime enters the bundle; what the caller named is where the caller is.
+fn relative_paths_are_the_callers(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["sleep", "1000"])
+        .set("/process/terminal", true.into())
+        .save();
+    let (dir, console, pidfd) = (
+        t.dir("callers"),
+        DescriptorSocket::new(t),
+        DescriptorSocket::new(t),
+    );
+    let name = |socket: &DescriptorSocket| {
+        let file = Path::new(socket.path()).file_name().unwrap();
+        format!("../{}", file.to_str().unwrap())
+    };
+    let words = ["--root", "../root", "create", "--pid-file", "pid"];
+    t.command(runtime())
+        .args(words)
+        .args(["--console-socket", &name(&console)])
+        .args(["--pidfd-socket", &name(&pidfd)])
+        .args(["--bundle", c.bundle.to_str().unwrap(), &c.id])
+        .cwd(&dir)
+        .run()
+        .ok();
+    let pid = fs::read_to_string(dir.join("pid")).unwrap();
+    assert_eq!(c.pid().to_string(), pid);
+    console.receive();
+    pidfd.receive();
 }
 
 fn options_after_the_id(t: &Sandbox) {

@@ -16,6 +16,7 @@ mod devices;
 mod exec;
 mod exec_process;
 mod hooks;
+mod idmap;
 mod kill;
 mod lifecycle;
 mod mount_options;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         rootfs::tests(),
         mounts::tests(),
         mount_options::tests(),
+        idmap::tests(),
         symlinks::tests(),
         devices::tests(),
         namespaces::tests(),

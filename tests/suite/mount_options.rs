@@ -75,6 +75,8 @@ fn negative_flags(t: &Sandbox) {
         &["rw"],
         &["nosuid", "nodev", "noexec", "nodiratime"],
     );
+    // Flags to runc, which no tmpfs knows by these names.
+    assert_options(t, &["acl", "noacl", "iversion"], &["rw"], &[]);
 }
 
 fn atime_flags(t: &Sandbox) {

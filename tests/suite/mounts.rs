@@ -30,7 +30,6 @@ tests![
     cgroup_mount_in_cgroup_namespace,
     mount_on_proc_is_refused,
     mount_below_proc,
-    idmapped_bind,
     destination_through_a_link_stays_inside,
     mount_leaves_nothing_when_it_fails,
 ];
@@ -379,21 +378,6 @@ fn mount_below_proc(t: &Sandbox) {
     let mut c = t.container();
     c.mount("/proc/sys/kernel", "bind", &source(t), &["bind"]);
     c.args(["true"]).run().fails().says("/proc/sys/kernel");
-}
-
-fn idmapped_bind(t: &Sandbox) {
-    let mut c = t.container();
-    let source = source(t);
-    let mapping = json!([{"containerID": 0, "hostID": 5000, "size": 1000}]);
-    c.push(
-        "/mounts",
-        json!({"destination": "/tmp", "type": "bind", "source": source, "options": ["bind"],
-               "uidMappings": mapping, "gidMappings": mapping}),
-    );
-    c.args(["stat", "-c", "%u %g", "/tmp/file"])
-        .run()
-        .ok()
-        .prints("5000 5000");
 }
 
 fn destination_through_a_link_stays_inside(t: &Sandbox) {

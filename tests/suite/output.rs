@@ -21,6 +21,8 @@ tests![
     log_that_cannot_be_opened,
     debug_says_more,
     unknown_command_and_flag,
+    misuse_is_in_the_log,
+    flags_in_gos_forms,
     missing_argument,
     help_of_every_command,
     version_has_runcs_lines,
@@ -218,6 +220,40 @@ fn unknown_command_and_flag(t: &Sandbox) {
     t.tare(["no-such-command"]).run().fails();
     let out = t.tare(["state", "--no-such-flag", "x"]).run().fails();
     assert!(format!("{out}").contains("no-such-flag"), "{out}");
+}
+
+fn misuse_is_in_the_log(t: &Sandbox) {
+    let log = t.path("log");
+    t.tare(["--log", log.to_str().unwrap(), "--log-format", "json"])
+        .args(["state", "--no-such-flag", "x"])
+        .run()
+        .exits(1)
+        .says("no-such-flag");
+    let line: Value = serde_json::from_str(&fs::read_to_string(log).unwrap()).unwrap();
+    assert_eq!(line["level"], "error");
+    assert!(line["msg"].as_str().unwrap().contains("no-such-flag"));
+}
+
+/// What Go's flag package takes: one dash, a switch's value, the last of two.
+fn flags_in_gos_forms(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    t.tare(["-debug=false", "list", "-format", "json"])
+        .run()
+        .ok()
+        .json();
+    for rootless in ["false", "auto", "FALSE", "0"] {
+        t.tare(["--rootless", rootless, "list"]).run().ok();
+    }
+    t.tare(["--root", t.root().to_str().unwrap(), "list", "-q"])
+        .run()
+        .ok()
+        .prints(&c.id);
+    let env = ["-env", "A=1", "-e", "B=2", "--tty=false"];
+    c.exec_with(&env, &["sh", "-c", "echo $A$B"])
+        .run()
+        .ok()
+        .prints("12");
 }
 
 fn missing_argument(t: &Sandbox) {

@@ -1,7 +1,9 @@
 //! What must be true of any moment: nothing is left by a killed runtime, no status is
 //! lost, and containers made at the same time do not disturb each other.
 
-use crate::harness::{Container, Output, Running, Sandbox, tests};
+use crate::harness::{Command, Container, Output, Running, Sandbox, runtime, tests};
+use rustix::process::Signal;
+use serde_json::json;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 tests![
@@ -14,6 +16,12 @@ tests![
     start_and_delete_at_the_same_time,
     delete_at_the_same_time,
     delete_after_run_was_killed,
+    delete_force_of_a_create_that_hangs,
+    delete_force_of_a_start_that_hangs,
+    delete_that_waited_spares_the_next,
+    start_of_a_container_killed_meanwhile,
+    deleted_under_a_run_in_the_foreground,
+    sigchld_ignored_by_the_caller,
 ];
 
 /// Delays that are other ones in each run; the seed is shown with a failure.
@@ -156,7 +164,9 @@ fn fifty_creates_at_the_same_time(t: &Sandbox) {
 fn same_id_at_the_same_time(t: &Sandbox) {
     for _ in 0..10 {
         let c = t.container();
-        let creates: Vec<_> = (0..4).map(|_| c.create_with(&[]).spawn()).collect();
+        // All prepared before the first reads the config, which each of them writes out.
+        let commands: Vec<_> = (0..4).map(|_| c.create_with(&[])).collect();
+        let creates: Vec<_> = commands.into_iter().map(Command::spawn).collect();
         let ends: Vec<_> = creates.into_iter().map(Running::wait).collect();
         let won = ends.iter().filter(|end| end.status == 0).count();
         assert_eq!(won, 1, "{ends:?}");
@@ -208,4 +218,92 @@ fn delete_after_run_was_killed(t: &Sandbox) {
     run.wait().exits(137);
     c.delete_force().ok();
     t.assert_nothing_left();
+}
+
+/// The init stage holds the lock, and is deaf to the end of its creator while a hook runs.
+fn delete_force_of_a_create_that_hangs(t: &Sandbox) {
+    let mut c = t.container();
+    let sleep = json!({"path": "/bin/sleep", "args": ["sleep", "1000"]});
+    c.push("/hooks/createContainer", sleep);
+    for kill_first in [true, false] {
+        let create = c.create_with(&[]).spawn();
+        std::thread::sleep(Duration::from_millis(300));
+        if kill_first {
+            create.signal(Signal::KILL);
+        }
+        c.delete_force().ok();
+        create.wait().exits(137);
+        t.assert_nothing_left();
+    }
+}
+
+fn delete_force_of_a_start_that_hangs(t: &Sandbox) {
+    let mut c = t.container();
+    let sleep = json!({"path": "/bin/sleep", "args": ["sleep", "1000"]});
+    c.push("/hooks/startContainer", sleep);
+    c.create().ok();
+    let start = c.verb(&["start"]).spawn();
+    std::thread::sleep(Duration::from_millis(300));
+    c.delete_force().ok();
+    start.wait().fails();
+    t.assert_nothing_left();
+}
+
+/// What it finds at the path, once the other delete is done, is the next container's.
+fn delete_that_waited_spares_the_next(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["sleep", "1000"]);
+    let hook = json!({"path": "/bin/sleep", "args": ["sleep", "0.4"]});
+    c.set("/hooks/poststop", json!([hook]));
+    c.create().ok();
+    c.set("/hooks/poststop", json!([]));
+    let first = c.verb(&["delete", "--force"]).spawn();
+    std::thread::sleep(Duration::from_millis(100));
+    let second = c.verb(&["delete", "--force"]).spawn();
+    loop {
+        let out = c.create();
+        if !out.stderr.contains("already exists") {
+            out.ok();
+            break;
+        }
+    }
+    first.wait().ok();
+    second.wait().ok();
+    assert_eq!(c.status(), "created");
+    c.delete().ok();
+    t.assert_nothing_left();
+}
+
+fn start_of_a_container_killed_meanwhile(t: &Sandbox) {
+    let mut c = t.container();
+    let sleep = json!({"path": "/bin/sleep", "args": ["sleep", "1000"]});
+    c.push("/hooks/startContainer", sleep);
+    c.create().ok();
+    let start = c.verb(&["start"]).spawn();
+    std::thread::sleep(Duration::from_millis(300));
+    c.kill("KILL").ok();
+    start.wait().fails().says("killed before it executed");
+}
+
+fn deleted_under_a_run_in_the_foreground(t: &Sandbox) {
+    let mut c = t.container();
+    c.script("echo ready; sleep 1000");
+    let run = c.run_with(&[]).spawn();
+    crate::harness::wait_for("ready", || run.stdout().contains("ready"));
+    c.delete_force().ok();
+    run.wait().exits(137);
+    t.assert_nothing_left();
+}
+
+/// The kernel then forgets children as they end, and a wait for one never does.
+fn sigchld_ignored_by_the_caller(t: &Sandbox) {
+    let mut c = t.container();
+    c.script("exit 7").save();
+    let root = t.root();
+    t.command("/bin/sh")
+        .args(["-c", "trap '' CHLD; exec \"$@\"", "sh", runtime()])
+        .args(["--root", root.to_str().unwrap(), "run", "--bundle"])
+        .args([c.bundle.to_str().unwrap(), &c.id])
+        .run()
+        .exits(7);
 }

@@ -32,7 +32,7 @@ fn check_id_mapped(index: usize, mount: &Mount, has_userns: bool, findings: &mut
     if has_uids != has_gids {
         let message = "id-mapped mounts must have both uid and gid mappings specified";
         findings.fault(at!["mounts", index], message);
-    } else if !has_uids && !has_userns {
+    } else if !has_uids && !has_userns && !mount.has_mapping_in_options() {
         let hint = "give uidMappings and gidMappings, or a user namespace whose are used";
         let message = "id-mapped mount without mappings and without a user namespace";
         findings.fault_with_hint(at!["mounts", index], message, hint);

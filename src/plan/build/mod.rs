@@ -2,6 +2,7 @@
 
 mod devices;
 mod hooks;
+mod idmap;
 mod mounts;
 mod namespaces;
 mod process;
@@ -145,9 +146,6 @@ fn refuse_unimplemented(config: &Config) -> Result<()> {
         .is_some_and(|rdt| *rdt != IntelRdt::default())
     {
         return refuse("linux.intelRdt");
-    }
-    if let Some(index) = config.mounts.iter().position(config::Mount::is_id_mapped) {
-        return refuse(&format!("mounts[{index}]: an id-mapped mount"));
     }
     Ok(())
 }

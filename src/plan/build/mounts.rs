@@ -1,48 +1,70 @@
 //! Mounts of the plan.
 
-use super::Request;
+use super::{Request, idmap};
 use crate::cgroups::ContainerMounts;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Linux};
 use crate::error::{Code, Error, Result};
-use crate::plan::mounts::{Bind, FileSystem, FsOption, Mount, Options, Source, is_superblock_flag};
+use crate::plan::mounts::{
+    Bind, FileSystem, FsOption, Mount, Opener, Options, Source, is_superblock_flag,
+};
 use crate::plan::namespaces::Namespaces;
-use crate::plan::rootfs::ContainerPath;
+use crate::plan::rootfs::{ContainerPath, Propagation};
 use std::path::Path;
 
 /// All mounts, in order.
-pub fn plan(config: &Config, request: &Request<'_>, namespaces: &Namespaces) -> Result<Vec<Mount>> {
-    let opened_by_parent = needs_parent(namespaces);
+pub fn plan(
+    config: &Config,
+    label: Option<&str>,
+    request: &Request<'_>,
+    namespaces: &Namespaces,
+) -> Result<Vec<Mount>> {
+    let opener = opener(namespaces);
     let mut mounts = Vec::with_capacity(config.mounts.len() + 1);
     for (index, mount) in config.mounts.iter().enumerate() {
         let at = format!("mounts[{index}]");
         let namespaced = namespaces.makes(libc::CLONE_NEWCGROUP as u64);
         let planned = if mount.is_bind() {
-            bind(mount, request.bundle, opened_by_parent)
+            bind(mount, &config.linux, request.bundle, &opener)
         } else {
-            other(
-                mount,
-                config.linux.mount_label.as_deref(),
-                request,
-                namespaced,
-            )
+            other(mount, label, request, namespaced)
         };
         mounts.push(Mount {
             at: at.clone(),
             ..planned.map_err(|error| error.context(at))?
         });
     }
-    mounts.extend(request.notify_dir.map(|dir| notify(dir, opened_by_parent)));
+    mounts.extend(request.notify_dir.map(|dir| notify(dir, opener)));
     Ok(mounts)
 }
 
-/// Whether bind sources are opened by the parent: root of a user namespace may not be able to
-/// reach them. A parent without privilege cannot do it either; then they are tried from inside.
-fn needs_parent(namespaces: &Namespaces) -> bool {
+/// Who opens bind sources: root of a user namespace may not be able to reach them. A parent
+/// without privilege cannot do it either; then they are tried from inside.
+fn opener(namespaces: &Namespaces) -> Opener {
     let user = libc::CLONE_NEWUSER as u64;
-    (namespaces.makes(user) || namespaces.joins(user)) && rustix::process::geteuid().is_root()
+    let has_user_namespace = namespaces.makes(user) || namespaces.joins(user);
+    if has_user_namespace && rustix::process::geteuid().is_root() {
+        Opener::Parent { idmap: None }
+    } else {
+        Opener::Init
+    }
 }
 
-fn bind(mount: &config::Mount, bundle: &Path, opened_by_parent: bool) -> Result<Mount> {
+/// Gives the sources that the parent opens what the init stage's copy of the host's mounts gets:
+/// coming from the parent's mount namespace, they are peers of the host's, and what is mounted
+/// below them in the container would be mounted on the host.
+pub fn cut_off(mounts: &mut [Mount], propagation: Propagation) {
+    for mount in mounts {
+        if let Source::Bind {
+            opener: Opener::Parent { .. },
+            ..
+        } = mount.source
+        {
+            mount.propagation.insert(0, propagation);
+        }
+    }
+}
+
+fn bind(mount: &config::Mount, linux: &Linux, bundle: &Path, opener: &Opener) -> Result<Mount> {
     let source = mount
         .source
         .as_deref()
@@ -67,7 +89,10 @@ fn bind(mount: &config::Mount, bundle: &Path, opened_by_parent: bool) -> Result<
         source: Source::Bind {
             path: bundle.join(source),
             recursive: options.bind != Some(Bind::One),
-            opened_by_parent,
+            opener: match idmap::plan(mount, &options, linux)? {
+                None => opener.clone(),
+                idmap => Opener::Parent { idmap },
+            },
         },
         ..common(mount, &options)
     })
@@ -126,7 +151,7 @@ fn cgroups(request: &Request<'_>, options: &Options, namespaced: bool) -> Source
         ContainerMounts::V2(Some(path)) if !namespaced => Source::Bind {
             path,
             recursive: true,
-            opened_by_parent: false,
+            opener: Opener::Init,
         },
         ContainerMounts::V2(_) => Source::FileSystem(FileSystem {
             kind: "cgroup2".into(),
@@ -158,14 +183,14 @@ fn takes_label(kind: &str) -> bool {
 }
 
 /// The directory of the container's notify socket, as runc places it.
-fn notify(dir: &Path, opened_by_parent: bool) -> Mount {
+fn notify(dir: &Path, opener: Opener) -> Mount {
     Mount {
         at: "NOTIFY_SOCKET".into(),
         destination: ContainerPath::new("/run/notify"),
         source: Source::Bind {
             path: dir.to_owned(),
             recursive: true,
-            opened_by_parent,
+            opener,
         },
         attributes: crate::plan::mounts::Attributes::default(),
         recursive: crate::plan::mounts::Attributes::default(),

@@ -6,6 +6,7 @@ use crate::config::linux::Propagation as Configured;
 use crate::error::{Code, Error, Result};
 use crate::plan::namespaces::Namespaces;
 use crate::plan::rootfs::{ContainerPath, Propagation, PropagationKind, Rootfs, Switch};
+use std::path::Path;
 
 /// The rootfs of a new container.
 pub fn plan(config: &Config, request: &Request<'_>, namespaces: &Namespaces) -> Result<Rootfs> {
@@ -23,40 +24,34 @@ pub fn plan(config: &Config, request: &Request<'_>, namespaces: &Namespaces) -> 
             .map(|path| ContainerPath::new(&path.to_string_lossy()))
             .collect()
     };
-    if switch == Switch::Chroot {
-        refuse_mounts(config)?;
+    let label = mount_label(config);
+    let propagation = config.linux.rootfs_propagation.map(propagation);
+    let mut mounts = mounts::plan(config, label, request, namespaces)?;
+    if own_mounts {
+        mounts::cut_off(&mut mounts, Propagation::of_host_mounts(propagation));
     }
     Ok(Rootfs {
         path: root_path(config, request)?,
         readonly: config.root.readonly,
-        propagation: config.linux.rootfs_propagation.map(propagation),
+        propagation,
         switch,
-        mounts: mounts::plan(config, request, namespaces)?,
+        mounts,
         devices: devices::plan(config, bind_devices),
         masked_paths: paths(&config.linux.masked_paths),
         readonly_paths: paths(&config.linux.readonly_paths),
-        mount_label: config.linux.mount_label.clone(),
+        mount_label: label.map(str::to_owned),
     })
 }
 
-/// Without a mount namespace, every mount would be the host's, and outlive the container.
-fn refuse_mounts(config: &Config) -> Result<()> {
-    let what = if !config.mounts.is_empty() {
-        "mounts"
-    } else if !config.linux.masked_paths.is_empty() {
-        "linux.maskedPaths"
-    } else if !config.linux.readonly_paths.is_empty() {
-        "linux.readonlyPaths"
-    } else if config.root.readonly {
-        "root.readonly"
-    } else {
-        return Ok(());
-    };
-    Err(Error::new(
-        Code::InvalidConfig,
-        format!("{what}: the container has no mount namespace of its own"),
-    )
-    .hint("add {\"type\": \"mount\"} to linux.namespaces"))
+/// `linux.mountLabel`, where it can mean something: without SELinux no file has a label, and file
+/// systems refuse the option.
+fn mount_label(config: &Config) -> Option<&str> {
+    let label = config.linux.mount_label.as_deref()?;
+    if Path::new("/sys/fs/selinux/status").exists() {
+        return Some(label);
+    }
+    log::warn!("linux.mountLabel: ignored, because SELinux is not enabled on this host");
+    None
 }
 
 fn root_path(config: &Config, request: &Request<'_>) -> Result<std::path::PathBuf> {
