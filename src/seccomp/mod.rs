@@ -12,6 +12,8 @@ mod tables;
 mod tree;
 
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod interpreter;
 #[cfg(test)]
 mod tests;

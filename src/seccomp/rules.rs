@@ -174,7 +174,8 @@ fn known(name: &str) -> Option<Call> {
     call
 }
 
-fn value(action: Action, errno: Option<u32>) -> u32 {
+/// What the filter returns for an action.
+pub fn value(action: Action, errno: Option<u32>) -> u32 {
     let data = errno.unwrap_or(libc::EPERM as u32) & 0xffff;
     match action {
         Action::Kill | Action::KillThread => value::KILL_THREAD,
