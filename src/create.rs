@@ -11,6 +11,7 @@ use crate::error::{Context, Result};
 use crate::handover;
 use crate::hooks::Status;
 use crate::host_mounts;
+use crate::launch::agent::Agent;
 use crate::launch::{self, HELD_BACK, Launch, Running, Runtime};
 use crate::notify;
 use crate::plan::build::{self, Built, Request, hooks_of_kind};
@@ -213,6 +214,7 @@ fn bring_up(
             create_runtime: hooks_of_kind("createRuntime", &config.hooks.create_runtime, None)?,
             state: record.state(Status::Creating),
         }),
+        agent: Agent::of(config, record.state(Status::Creating)),
     })?;
     if wanted.terminal == Terminal::HandedOver {
         handover::terminal(launched.terminal.take(), args.console_socket.as_deref())?;

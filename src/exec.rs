@@ -8,6 +8,7 @@ use crate::error::{Code, Context, Error, Result};
 use crate::foreground;
 use crate::handover;
 use crate::hooks::Status;
+use crate::launch::agent::Agent;
 use crate::launch::{self, Launch};
 use crate::plan::build::{self, ExecRequest};
 use crate::terminal::users_size;
@@ -57,6 +58,7 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
         into_cgroup: cgroups.clone_target()?,
         gate: None,
         runtime: None,
+        agent: Agent::of(&config, record.state(directory.status(&record)?)),
     })?;
     if args.detach {
         handover::terminal(launched.terminal.take(), args.console_socket.as_deref())?;

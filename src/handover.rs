@@ -45,7 +45,7 @@ pub fn check_terminal(
 /// Those of connecting and sending.
 pub fn terminal(master: Option<OwnedFd>, socket: Option<&Path>) -> Result<()> {
     match (master, socket) {
-        (Some(master), Some(path)) => send(path, "/dev/ptmx", master.as_fd())
+        (Some(master), Some(path)) => send(path, b"/dev/ptmx", master.as_fd())
             .context(|| format!("--console-socket: {}", path.display())),
         _ => Ok(()),
     }
@@ -57,14 +57,18 @@ pub fn terminal(master: Option<OwnedFd>, socket: Option<&Path>) -> Result<()> {
 /// Those of connecting and sending.
 pub fn pidfd(pidfd: &OwnedFd, socket: Option<&Path>) -> Result<()> {
     match socket {
-        Some(path) => send(path, "pidfd", pidfd.as_fd())
+        Some(path) => send(path, b"pidfd", pidfd.as_fd())
             .context(|| format!("--pidfd-socket: {}", path.display())),
         None => Ok(()),
     }
 }
 
-/// Sends a descriptor with a name for it, as receivers of runc's expect.
-fn send(path: &Path, name: &str, fd: BorrowedFd<'_>) -> Result<()> {
+/// Sends a descriptor with a text about it, or a name for it as receivers of runc's expect, to
+/// whoever listens at `path`.
+///
+/// # Errors
+/// Those of connecting and sending, and of doing so in time.
+pub fn send(path: &Path, text: &[u8], fd: BorrowedFd<'_>) -> Result<()> {
     let socket = rustix::net::socket_with(
         AddressFamily::UNIX,
         SocketType::STREAM,
@@ -81,13 +85,17 @@ fn send(path: &Path, name: &str, fd: BorrowedFd<'_>) -> Result<()> {
     let mut control = SendAncillaryBuffer::new(&mut space);
     let fds = [fd];
     control.push(SendAncillaryMessage::ScmRights(&fds));
-    rustix::net::sendmsg(
+    let mut sent = rustix::net::sendmsg(
         &socket,
-        &[IoSlice::new(name.as_bytes())],
+        &[IoSlice::new(text)],
         &mut control,
         SendFlags::NOSIGNAL,
     )
     .context(|| "sending a descriptor")?;
+    while sent < text.len() {
+        sent += rustix::net::send(&socket, &text[sent..], SendFlags::NOSIGNAL)
+            .context(|| "sending what belongs to a descriptor")?;
+    }
     Ok(())
 }
 

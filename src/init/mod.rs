@@ -134,6 +134,7 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
         .context(|| "letting go of the runtime")?;
     // Last, so that the limit has to hold the program alone, and not what it took to set it up.
     process::enter_cgroup(cgroups.memory)?;
+    seccomp::attach_with_agent(&mut plan.process, to_parent)?;
     to_parent.send(&FromInit::Ready, &[])?;
     to_parent.await_continue()?;
     if let Some(gate) = gate {

@@ -15,6 +15,8 @@
 //!                                        <- RuntimeHooks     only with hooks or network devices
 //!   Continue (they succeeded)            ->
 //!                                        <- Console (+ pty)  only with a terminal
+//!                                        <- SeccompListener  only with an agent (+ it, or its
+//!   Continue (the agent has it)          ->                     number, for pidfd_getfd(2))
 //!                                        <- Ready
 //!   Continue (state.json is written)     ->
 //!                                           create: waits for `start` (see `init::gate`)
@@ -79,6 +81,11 @@ pub enum FromInit {
     RuntimeHooks,
     /// The master side of the container's terminal.
     Console,
+    /// It is under its seccomp filter; the agent is to have this.
+    SeccompListener {
+        /// Its number in this process, where it does not come with the message.
+        number: Option<i32>,
+    },
     /// All is set up, and what can be dropped is dropped.
     Ready,
     /// It executes the program now: if the wire just ends, that has been done.
@@ -106,6 +113,7 @@ impl FromInit {
             Self::MountSource { .. } => "MountSource",
             Self::RuntimeHooks => "RuntimeHooks",
             Self::Console => "Console",
+            Self::SeccompListener { .. } => "SeccompListener",
             Self::Ready => "Ready",
             Self::Executing => "Executing",
             Self::Failed(_) => "Failed",
@@ -160,12 +168,18 @@ impl Wire {
                 descriptors.len()
             )));
         }
+        let doing = || "writing to the wire";
+        if descriptors.is_empty() {
+            // Not sendmsg(2): the init stage may be under its filter already, and a profile that
+            // lets a container start under runc allows write(2). SIGPIPE is ignored.
+            return rustix::io::retry_on_intr(|| rustix::io::write(&self.socket, &frame))
+                .map(drop)
+                .context(doing);
+        }
         let mut space =
             vec![MaybeUninit::uninit(); SendAncillaryMessage::ScmRights(descriptors).size()];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        if !descriptors.is_empty() {
-            control.push(SendAncillaryMessage::ScmRights(descriptors));
-        }
+        control.push(SendAncillaryMessage::ScmRights(descriptors));
         rustix::io::retry_on_intr(|| {
             rustix::net::sendmsg(
                 &self.socket,
@@ -174,8 +188,8 @@ impl Wire {
                 SendFlags::NOSIGNAL,
             )
         })
-        .context(|| "writing to the wire")?;
-        Ok(())
+        .map(drop)
+        .context(doing)
     }
 
     /// Sends a failure, cut to what a frame takes. A peer that is gone cannot be told.
@@ -226,12 +240,7 @@ impl Wire {
         if received.bytes == 0 {
             return Ok(None);
         }
-        let message = postcard::from_bytes(&frame[..received.bytes]).map_err(|e| {
-            protocol(format!(
-                "a frame of {} bytes is no message: {e}",
-                received.bytes
-            ))
-        })?;
+        let message = decode(&frame[..received.bytes])?;
         Ok(Some((message, descriptors)))
     }
 
@@ -240,10 +249,19 @@ impl Wire {
     /// # Errors
     /// Another message, or the parent's death.
     pub fn await_continue(&self) -> Result<()> {
-        match self.receive::<FromParent>()? {
-            Some((FromParent::Continue, _)) => Ok(()),
-            Some((other, _)) => Err(out_of_turn(other.name(), "Continue")),
-            None => Err(protocol("the runtime went away".into())),
+        let mut frame = vec![0; MAX_FRAME];
+        // Not recvmsg(2): see `send`.
+        let read = rustix::io::retry_on_intr(|| rustix::io::read(&self.socket, &mut frame));
+        let length = match read {
+            Err(rustix::io::Errno::CONNRESET) => 0,
+            other => other.context(|| "reading from the wire")?,
+        };
+        if length == 0 {
+            return Err(protocol("the runtime went away".into()));
+        }
+        match decode(&frame[..length])? {
+            FromParent::Continue => Ok(()),
+            other => Err(out_of_turn(other.name(), "Continue")),
         }
     }
 
@@ -283,6 +301,15 @@ impl Wire {
             None => Err(protocol("the runtime went away".into())),
         }
     }
+}
+
+fn decode<M: DeserializeOwned>(frame: &[u8]) -> Result<M> {
+    postcard::from_bytes(frame).map_err(|e| {
+        protocol(format!(
+            "a frame of {} bytes is no message: {e}",
+            frame.len()
+        ))
+    })
 }
 
 /// The error for a message that came where another was due.

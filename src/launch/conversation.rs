@@ -1,5 +1,6 @@
 //! The exchange with one init stage, up to its `Ready`. See `init::wire` for its order.
 
+use super::agent::Agent;
 use super::idmap::{UserNamespaces, map_ids};
 use super::{HELD_BACK, Launched, Runtime, mappings};
 use crate::cgroups::AttachFiles;
@@ -16,7 +17,7 @@ use crate::spawn::{self, Child};
 use crate::sys::signals::{self, SignalSet};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::MemfdFlags;
-use rustix::process::Pid;
+use rustix::process::{self, Pid};
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -25,6 +26,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 pub struct Conversation<'a> {
     plan: &'a Plan,
     runtime: Option<Runtime<'a>>,
+    agent: Option<Agent<'a>>,
     signals: OwnedFd,
     wire: Wire,
     pid: Pid,
@@ -41,6 +43,7 @@ impl<'a> Conversation<'a> {
     pub fn new(
         plan: &'a Plan,
         runtime: Option<Runtime<'a>>,
+        agent: Option<Agent<'a>>,
         wire: Wire,
         pid: Pid,
         pidfd: OwnedFd,
@@ -50,6 +53,7 @@ impl<'a> Conversation<'a> {
         Ok(Self {
             plan,
             runtime,
+            agent,
             signals: signals::descriptor(&SignalSet::of(HELD_BACK))
                 .context(|| "watching for signals")?,
             wire,
@@ -105,6 +109,7 @@ impl<'a> Conversation<'a> {
                 FromInit::MountSource { index } => self.send_source(index)?,
                 FromInit::RuntimeHooks => self.run_hooks()?,
                 FromInit::Console => self.terminal = descriptors.into_iter().next(),
+                FromInit::SeccompListener { number } => self.tell_agent(number, descriptors)?,
                 FromInit::Ready => break,
                 FromInit::Executing => return Err(out_of_turn("Executing", "Ready")),
                 FromInit::Failed(error) => return Err(error),
@@ -227,6 +232,29 @@ impl<'a> Conversation<'a> {
             },
         )?;
         hooks::run(&runtime.create_runtime, &state)?;
+        self.proceed()
+    }
+
+    /// Gives the agent the descriptor by which system calls of this process come.
+    fn tell_agent(&self, number: Option<i32>, descriptors: Vec<OwnedFd>) -> Result<()> {
+        let Some(agent) = &self.agent else {
+            return Err(out_of_turn("SeccompListener", "no agent"));
+        };
+        let listener = match (number, descriptors.into_iter().next()) {
+            (Some(number), _) => {
+                process::pidfd_getfd(&self.pidfd, number, process::PidfdGetfdFlags::empty())
+                    .context(|| "taking the seccomp listener over")
+                    .map_err(|error| {
+                        error.hint("linux.seccomp denies sendmsg, and so this takes CAP_SYS_PTRACE")
+                    })?
+            }
+            (None, Some(listener)) => listener,
+            (None, None) => {
+                let message = "SeccompListener came without one";
+                return Err(Error::new(Code::Protocol, message));
+            }
+        };
+        agent.tell(self.pid, listener.as_fd())?;
         self.proceed()
     }
 

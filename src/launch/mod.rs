@@ -1,5 +1,6 @@
 //! The parent's side of the init stage: starts it, sends it the plan, answers what it asks.
 
+pub mod agent;
 mod conversation;
 mod idmap;
 mod mappings;
@@ -17,6 +18,7 @@ use crate::spawn::Child;
 pub use crate::spawn::HELD_BACK;
 use crate::sys::clone::{Clone, Forked, fork};
 use crate::sys::exec;
+use agent::Agent;
 use conversation::Conversation;
 use rustix::process::Pid;
 use std::ffi::CString;
@@ -35,6 +37,8 @@ pub struct Launch<'a> {
     pub gate: Option<(Gate, BorrowedFd<'a>)>,
     /// What `create` does while the init stage waits.
     pub runtime: Option<Runtime<'a>>,
+    /// Who decides system calls that the filter does not.
+    pub agent: Option<Agent<'a>>,
 }
 
 /// The parent's own part of a create.
@@ -83,7 +87,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
     };
     drop((theirs, program));
     log::debug!("the init stage is process {}", pid.as_raw_nonzero());
-    let conversation = Conversation::new(plan, launch.runtime, ours, pid, pidfd)?;
+    let conversation = Conversation::new(plan, launch.runtime, launch.agent, ours, pid, pidfd)?;
     conversation.send_plan(
         &launch.built.namespaces,
         &launch.cgroup_files,

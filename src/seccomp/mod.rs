@@ -35,13 +35,18 @@ pub struct Filter {
     pub program: Vec<Instruction>,
     /// `SECCOMP_FILTER_FLAG_*`.
     pub flags: u32,
+    /// Where an agent decides some system calls: how it gets the descriptor for that.
+    pub listener: Option<Delivery>,
 }
 
-impl Filter {
-    /// Whether system calls are decided by an agent outside, who is to get a descriptor.
-    pub fn notifies(&self) -> bool {
-        self.flags & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32 != 0
-    }
+/// How the listener comes out of the process that is under the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Delivery {
+    /// By sendmsg(2), which the filter surely allows.
+    Message,
+    /// By its number alone, as runc does it: the parent takes it by pidfd_getfd(2), for which
+    /// it needs the right to trace the process.
+    Number,
 }
 
 /// Compiles a profile.
@@ -51,7 +56,8 @@ impl Filter {
 pub fn compile(config: &Seccomp) -> Result<Filter> {
     let notifies = check_notify(config)?;
     let profile = Profile::new(config)?;
-    let program = tree::program(&profile, &Arch::of_profile(&config.architectures));
+    let archs = Arch::of_profile(&config.architectures);
+    let program = tree::program(&profile, &archs);
     if program.len() > MAX_INSTRUCTIONS {
         return Err(Error::new(
             Code::Unsupported,
@@ -65,6 +71,10 @@ pub fn compile(config: &Seccomp) -> Result<Filter> {
     Ok(Filter {
         program,
         flags: flags(config.flags.as_deref(), notifies)?,
+        listener: notifies.then(|| match archs.first() {
+            Some(native) if profile.allows(native, "sendmsg") => Delivery::Message,
+            _ => Delivery::Number,
+        }),
     })
 }
 
@@ -88,12 +98,6 @@ fn check_notify(config: &Seccomp) -> Result<bool> {
     let notifies = notifying.peek().is_some();
     if notifying.any(|rule| rule.names.iter().any(|name| name == "write")) {
         return refuse("SCMP_ACT_NOTIFY cannot be used for the write syscall");
-    }
-    if notifies {
-        return Err(Error::new(
-            Code::Unsupported,
-            "linux.seccomp: SCMP_ACT_NOTIFY: this build of tare cannot do it",
-        ));
     }
     if notifies && config.listener_path.is_none() {
         return refuse("SCMP_ACT_NOTIFY needs a listenerPath");

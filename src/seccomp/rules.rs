@@ -154,6 +154,19 @@ impl Profile {
         }
     }
 
+    /// Whether a system call passes, whatever its arguments.
+    pub fn allows(&self, arch: &Arch, name: &str) -> bool {
+        let number = Call::named(name).and_then(|call| arch.route(call).direct);
+        let verdicts = self.verdicts(arch);
+        let verdict = verdicts.iter().find(|one| Some(one.number) == number);
+        let value = match verdict {
+            Some(verdict) if !verdict.rules.is_empty() => return false,
+            Some(verdict) => verdict.otherwise,
+            None => self.default,
+        };
+        matches!(value, value::ALLOW | value::LOG)
+    }
+
     /// The greatest number that the profile names on this architecture. What is reached by a
     /// multiplexer does not count, as libseccomp gives runc no number for it.
     pub fn last(&self, arch: &Arch) -> Option<u32> {

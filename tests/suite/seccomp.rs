@@ -2,7 +2,13 @@
 //! What the filters mean in every detail is tested where they are compiled.
 
 use crate::harness::{Container, Sandbox, tests};
+use rustix::event::{PollFd, PollFlags};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 
 tests![
     errno,
@@ -22,6 +28,10 @@ tests![
     too_large,
     argument_that_is_not,
     notify_refused,
+    agent_decides,
+    agent_decides_for_exec,
+    agent_decides_sendmsg,
+    agent_is_not_there,
 ];
 
 /// A profile that allows everything but this rule.
@@ -247,4 +257,171 @@ fn notify_refused(t: &Sandbox) {
     c.create().fails().says("write");
     let c = with_profile(t, json!({"defaultAction": "SCMP_ACT_NOTIFY"}));
     c.create().fails().says("default action");
+}
+
+/// An agent as the spec has it: gets the listener, and answers the system calls.
+struct Agent {
+    listener: UnixListener,
+    path: String,
+}
+
+/// `struct seccomp_notif` and `struct seccomp_notif_resp` (include/uapi/linux/seccomp.h).
+#[repr(C)]
+#[derive(Default)]
+struct Notification {
+    id: u64,
+    pid: u32,
+    flags: u32,
+    number: i32,
+    arch: u32,
+    instruction: u64,
+    args: [u64; 6],
+}
+
+#[repr(C)]
+struct Response {
+    id: u64,
+    value: i64,
+    error: i32,
+    flags: u32,
+}
+
+impl Agent {
+    fn new(t: &Sandbox) -> Self {
+        let path = t.path("agent");
+        Self {
+            listener: UnixListener::bind(&path).unwrap(),
+            path: path.to_str().unwrap().into(),
+        }
+    }
+
+    /// What the runtime tells of a process, and the descriptor of its calls.
+    fn accept(&self) -> (Value, OwnedFd) {
+        let (stream, _) = self.listener.accept().unwrap();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut text = vec![0; 64 << 10];
+        let mut slices = [IoSliceMut::new(&mut text)];
+        let received = recvmsg(&stream, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC);
+        let length = received.unwrap().bytes;
+        let mut descriptors = Vec::new();
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(fds) = message {
+                descriptors.extend(fds);
+            }
+        }
+        assert_eq!(descriptors.len(), 1);
+        let state = serde_json::from_slice(&text[..length]).unwrap();
+        (state, descriptors.remove(0))
+    }
+
+    /// Answers every call of the next process with an errno, until the process is gone.
+    fn answer(&self, errno: i32) -> Value {
+        /// `SECCOMP_IOCTL_NOTIF_RECV` and `SECCOMP_IOCTL_NOTIF_SEND`.
+        const REQUESTS: (libc::Ioctl, libc::Ioctl) = (
+            0xc050_2100_u32 as libc::Ioctl,
+            0xc018_2101_u32 as libc::Ioctl,
+        );
+        let (state, listener) = self.accept();
+        std::thread::spawn(move || {
+            loop {
+                let mut ready = [PollFd::new(&listener, PollFlags::IN)];
+                rustix::event::poll(&mut ready, None).unwrap();
+                if !ready[0].revents().contains(PollFlags::IN) {
+                    break;
+                }
+                let mut notification = Notification::default();
+                // SAFETY: the kernel fills a zeroed struct of the size that the request says.
+                let got =
+                    unsafe { libc::ioctl(listener.as_raw_fd(), REQUESTS.0, &raw mut notification) };
+                if got < 0 {
+                    continue;
+                }
+                let response = Response {
+                    id: notification.id,
+                    value: 0,
+                    error: -errno,
+                    flags: 0,
+                };
+                // SAFETY: the kernel reads a struct of the size that the request says.
+                unsafe { libc::ioctl(listener.as_raw_fd(), REQUESTS.1, &raw const response) };
+            }
+        });
+        state
+    }
+}
+
+fn with_agent<'s>(t: &'s Sandbox, agent: &Agent, names: Value) -> Container<'s> {
+    let mut profile = profile(json!({"names": names, "action": "SCMP_ACT_NOTIFY"}));
+    profile["listenerPath"] = json!(agent.path);
+    profile["listenerMetadata"] = json!("of the test");
+    let mut c = with_profile(t, profile);
+    c.writable().set("/annotations", json!({"a": "b"}));
+    c
+}
+
+fn agent_decides(t: &Sandbox) {
+    for no_new_privileges in [true, false] {
+        let agent = Agent::new(t);
+        let mut c = with_agent(t, &agent, json!(["mkdir", "mkdirat"]));
+        c.set("/process/noNewPrivileges", json!(no_new_privileges));
+        c.script("mkdir /tmp/x; cat /proc/self/status");
+        let running = c.run_with(&[]).spawn();
+        let state = agent.answer(28);
+        let out = running.wait().ok().mentions("No space left on device");
+        assert_no_sys_admin(&out.stdout);
+        assert_eq!(state["fds"], json!(["seccompFd"]));
+        assert_eq!(state["metadata"], "of the test");
+        assert_eq!(state["ociVersion"], c.config["ociVersion"]);
+        assert_eq!(state["state"]["id"], json!(c.id));
+        assert_eq!(state["state"]["status"], "creating");
+        assert_eq!(state["state"]["pid"], state["pid"]);
+        assert_eq!(state["state"]["annotations"], json!({"a": "b"}));
+        assert_eq!(state["state"]["bundle"], json!(c.bundle));
+        std::fs::remove_file(&agent.path).unwrap();
+    }
+}
+
+fn agent_decides_for_exec(t: &Sandbox) {
+    for no_new_privileges in [true, false] {
+        let agent = Agent::new(t);
+        let mut c = with_agent(t, &agent, json!(["mkdir", "mkdirat"]));
+        c.set("/process/noNewPrivileges", json!(no_new_privileges));
+        c.args(["sleep", "1000"]);
+        let running = c.run_with(&["--detach"]).spawn();
+        agent.answer(1);
+        running.wait().ok();
+        let exec = c
+            .exec_with(&[], &["sh", "-c", "mkdir /tmp/x; cat /proc/self/status"])
+            .spawn();
+        let state = agent.answer(28);
+        let out = exec.wait().ok().mentions("No space left on device");
+        assert_no_sys_admin(&out.stdout);
+        assert_eq!(state["state"]["status"], "running");
+        assert_eq!(state["state"]["pid"], json!(c.pid()));
+        assert_ne!(state["pid"], json!(c.pid()));
+        c.delete_force().ok();
+        std::fs::remove_file(&agent.path).unwrap();
+    }
+}
+
+/// The call by which descriptors are sent is one that agents like to see.
+fn agent_decides_sendmsg(t: &Sandbox) {
+    let agent = Agent::new(t);
+    let mut c = with_agent(t, &agent, json!(["sendmsg", "recvmsg", "mkdir", "mkdirat"]));
+    c.script("mkdir /tmp/x");
+    let running = c.run_with(&[]).spawn();
+    agent.answer(28);
+    running.wait().exits(1).mentions("No space left on device");
+}
+
+fn agent_is_not_there(t: &Sandbox) {
+    let agent = Agent::new(t);
+    let mut c = with_agent(t, &agent, json!(["mkdir"]));
+    c.set("/linux/seccomp/listenerPath", json!("/nobody/is/here"));
+    c.create().fails().says("/nobody/is/here");
+    c.unset("/linux/seccomp/listenerMetadata")
+        .unset("/linux/seccomp/listenerPath");
+    c.create().fails().says("listenerPath");
+    t.assert_nothing_left();
 }
