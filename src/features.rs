@@ -86,7 +86,7 @@ pub fn run() -> Result<()> {
                 .collect(),
             cgroup: Cgroup {
                 v1: true,
-                v2: false,
+                v2: true,
                 systemd: false,
                 systemd_user: false,
                 rdma: true,

@@ -69,6 +69,9 @@ impl Status {
     }
 }
 
+/// How much of what a failed hook printed is shown, in bytes: its end, where the reason is.
+const OUTPUT_SHOWN: u64 = 4096;
+
 /// Runs `hooks` one after the other.
 ///
 /// # Errors
@@ -87,6 +90,7 @@ fn run_one(hook: &Hook, state: &State) -> Result<()> {
         args: hook.args.clone(),
         env: hook.env.clone(),
         input,
+        output_limit: Some(OUTPUT_SHOWN),
         timeout: hook
             .timeout
             .map(|seconds| Duration::from_secs(seconds.into())),

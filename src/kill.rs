@@ -55,6 +55,11 @@ fn signal_init(record: &Record, number: i32) -> Result<()> {
 
 fn signal_all(record: &Record, number: i32) -> Result<()> {
     match Signal::from_named_raw(number) {
+        // A rootless container may have no cgroup to find the others by.
+        Some(_) if !record.cgroups.exists() => match signal_init(record, number) {
+            Err(error) if error.code() == Code::WrongState => Ok(()),
+            other => other,
+        },
         Some(signal) => record.cgroups.signal_all(signal),
         None => Err(Error::new(
             Code::Usage,

@@ -64,6 +64,7 @@ fn ps_output(options: &[String]) -> Result<String> {
             })
             .collect(),
         input: Vec::new(),
+        output_limit: None,
         timeout: Some(TIMEOUT),
     })?;
     match outcome.status {

@@ -11,7 +11,7 @@ use rustix::fs::MemfdFlags;
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus};
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ pub struct Command {
     pub env: Vec<CString>,
     /// What it reads from stdin.
     pub input: Vec<u8>,
+    /// How much of the end of its output is wanted, in bytes; none for all of it.
+    pub output_limit: Option<u64>,
     /// How long it may take; none for as long as it likes.
     pub timeout: Option<Duration>,
 }
@@ -114,15 +116,21 @@ pub fn run(command: &Command) -> Result<Outcome> {
         }
     };
     child.release();
-    let mut bytes = Vec::new();
-    output
-        .rewind()
-        .and_then(|()| output.read_to_end(&mut bytes))
-        .context(|| "reading its output")?;
+    let bytes = end_of_file(&mut output, command.output_limit).context(|| "reading its output")?;
     Ok(Outcome {
         status,
         output: String::from_utf8_lossy(&bytes).trim_end().to_owned(),
     })
+}
+
+fn end_of_file(file: &mut File, limit: Option<u64>) -> std::io::Result<Vec<u8>> {
+    let length = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(
+        length.saturating_sub(limit.unwrap_or(length)),
+    ))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn memory_file(name: &str) -> Result<File> {

@@ -29,7 +29,7 @@ use crate::plan::namespaces::Fork;
 use crate::sys::exec;
 use gate::Gate;
 use procfs::Procfs;
-use rustix::process::DumpableBehavior;
+use rustix::process::{DumpableBehavior, Signal};
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::File;
@@ -130,6 +130,8 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
     let procfs = if early { Some(Procfs::open()?) } else { None };
     namespaces::enter(&plan.namespaces, namespaces, to_parent)?;
     let program = set_up(&mut plan, procfs, to_parent)?;
+    rustix::process::set_parent_process_death_signal(None)
+        .context(|| "letting go of the runtime")?;
     // Last, so that the limit has to hold the program alone, and not what it took to set it up.
     process::enter_cgroup(cgroups.memory)?;
     seccomp::attach_with_agent(&mut plan.process, to_parent)?;
@@ -143,6 +145,7 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
     if let Some(state) = &plan.hooks.state {
         hooks::run(&plan.hooks.start_container, &here(state, Status::Created))?;
     }
+    process::set_limits(&plan.process)?;
     if let Some(wire) = wire {
         // Whoever waited for it may have been killed; the container goes on.
         let _ = wire.send(&FromInit::Executing, &[]);
@@ -158,6 +161,10 @@ fn set_up(plan: &mut Plan, procfs: Option<Procfs>, wire: &Wire) -> Result<CStrin
     // without CAP_SYS_PTRACE they can neither trace it nor look at what it holds open.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .context(|| "hiding the init stage")?;
+    // A hook may keep us from seeing the end of the wire: who deletes what a killed runtime left
+    // must not have to look for us (without cgroups there is nowhere to look).
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .context(|| "binding the init stage to the runtime")?;
     process::join_keyring(plan.keyring.as_deref())?;
     process::set_names(plan)?;
     let procfs = match procfs {
@@ -167,7 +174,7 @@ fn set_up(plan: &mut Plan, procfs: Option<Procfs>, wire: &Wire) -> Result<CStrin
     if let Some(procfs) = &procfs {
         procfs::write_sysctls(procfs, &plan.sysctls)?;
     }
-    process::set_limits(&plan.process)?;
+    process::raise_limits(&plan.process)?;
     process::set_scheduling(&plan.process)?;
     match &plan.rootfs {
         Some(rootfs) => rootfs::set_up(rootfs, plan, wire)?,

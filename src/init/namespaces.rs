@@ -103,13 +103,8 @@ fn branch_off(new: u64, wire: &Wire) -> Result<()> {
     match fork(&clone).context(|| "making the container's process in its namespaces")? {
         // The parent learns of this process before it hears from it.
         Forked::Child => wire.await_continue(),
-        Forked::Parent { pid, pidfd } => {
-            wire.send(
-                &FromInit::Forked {
-                    pid: pid.as_raw_nonzero().get(),
-                },
-                &[pidfd.as_fd()],
-            )?;
+        Forked::Parent { pidfd, .. } => {
+            wire.send(&FromInit::Forked, &[pidfd.as_fd()])?;
             exec::exit_now(0)
         }
     }

@@ -5,7 +5,7 @@ use super::procfs::Procfs;
 use super::root::Root;
 use crate::error::{Code, Context, Error, Result};
 use crate::plan::Plan;
-use crate::plan::process::Process;
+use crate::plan::process::{Process, Rlimit};
 use crate::plan::rootfs::ContainerPath;
 use crate::sys::{keyring, schedule, signals};
 use rustix::fs::{FileType, OFlags};
@@ -95,25 +95,38 @@ pub fn set_names(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Sets the resource limits.
+/// Raises hard limits that the program is to have, while there is the privilege for it. What the
+/// limits forbid may still be needed to set the container up: they come in force in [`set_limits`].
+///
+/// # Errors
+/// The limit that the kernel refuses, by name.
+pub fn raise_limits(process: &Process) -> Result<()> {
+    for limit in &process.rlimits {
+        let (soft, hard) = schedule::rlimit(limit.resource).context(|| refused(limit))?;
+        if limit.hard > hard {
+            schedule::set_rlimit(limit.resource, soft, limit.hard)
+                .context(|| refused(limit))
+                .map_err(|error| error.hint("raising a hard limit takes CAP_SYS_RESOURCE"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets the resource limits, none of which is above what it was.
 ///
 /// # Errors
 /// The limit that the kernel refuses, by name.
 pub fn set_limits(process: &Process) -> Result<()> {
-    for limit in &process.rlimits {
-        schedule::set_rlimit(limit.resource, limit.soft, limit.hard)
-            .context(|| {
-                format!(
-                    "process.rlimits: setting {} to {}/{}",
-                    limit.name, limit.soft, limit.hard
-                )
-            })
-            .map_err(|error| match error.errno() {
-                Some(libc::EPERM) => error.hint("raising a hard limit takes CAP_SYS_RESOURCE"),
-                _ => error,
-            })?;
-    }
-    Ok(())
+    process.rlimits.iter().try_for_each(|limit| {
+        schedule::set_rlimit(limit.resource, limit.soft, limit.hard).context(|| refused(limit))
+    })
+}
+
+fn refused(limit: &Rlimit) -> String {
+    format!(
+        "process.rlimits: setting {} to {}/{}",
+        limit.name, limit.soft, limit.hard
+    )
 }
 
 /// Sets scheduling, I/O priority, memory policy and personality.

@@ -70,11 +70,8 @@ pub enum FromParent {
 pub enum FromInit {
     /// It is in a new user namespace, and needs its mappings.
     Unshared,
-    /// The process that will be the container's, by number and pidfd.
-    Forked {
-        /// In the parent's pid namespace.
-        pid: i32,
-    },
+    /// The process that will be the container's, as a pidfd.
+    Forked,
     /// It needs the source of `mounts[index]` of the plan.
     MountSource {
         /// Into the plan's list.
@@ -112,7 +109,7 @@ impl FromInit {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Unshared => "Unshared",
-            Self::Forked { .. } => "Forked",
+            Self::Forked => "Forked",
             Self::MountSource { .. } => "MountSource",
             Self::RuntimeHooks => "RuntimeHooks",
             Self::Console => "Console",
@@ -332,10 +329,10 @@ mod tests {
     fn messages_and_descriptors_arrive_as_sent() {
         let (parent, init) = Wire::pair().unwrap();
         let file = std::fs::File::open("/proc/self/stat").unwrap();
-        init.send(&FromInit::Forked { pid: 7 }, &[file.as_fd(), file.as_fd()])
+        init.send(&FromInit::Forked, &[file.as_fd(), file.as_fd()])
             .unwrap();
         let (message, fds) = parent.receive::<FromInit>().unwrap().unwrap();
-        assert!(matches!(message, FromInit::Forked { pid: 7 }));
+        assert!(matches!(message, FromInit::Forked));
         assert_eq!(fds.len(), 2);
         drop(init);
         assert!(parent.receive::<FromInit>().unwrap().is_none());

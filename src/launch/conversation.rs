@@ -12,6 +12,7 @@ use crate::init::wire::{FromInit, FromParent, Wire, out_of_turn};
 use crate::net_devices;
 use crate::plan::Plan;
 use crate::plan::mounts::{Opener, Source};
+use crate::plan::namespaces::Fork;
 use crate::spawn::{self, Child};
 use crate::sys::signals::{self, SignalSet};
 use rustix::event::{PollFd, PollFlags};
@@ -19,7 +20,7 @@ use rustix::fs::MemfdFlags;
 use rustix::process::{self, Pid};
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// One side of it: ours.
 pub struct Conversation<'a> {
@@ -32,6 +33,7 @@ pub struct Conversation<'a> {
     pidfd: OwnedFd,
     process: Child,
     terminal: Option<OwnedFd>,
+    has_forked: bool,
     /// For id-mapped mounts.
     user_namespaces: UserNamespaces,
 }
@@ -59,6 +61,7 @@ impl<'a> Conversation<'a> {
             pidfd: kept.context(|| "keeping hold of the init stage")?,
             process,
             terminal: None,
+            has_forked: false,
             user_namespaces: UserNamespaces::default(),
         })
     }
@@ -102,7 +105,7 @@ impl<'a> Conversation<'a> {
             };
             match message {
                 FromInit::Unshared => self.write_mappings()?,
-                FromInit::Forked { pid } => self.adopt(pid, descriptors)?,
+                FromInit::Forked => self.adopt(descriptors)?,
                 FromInit::MountSource { index } => self.send_source(index)?,
                 FromInit::RuntimeHooks => self.run_hooks()?,
                 FromInit::Console => self.terminal = descriptors.into_iter().next(),
@@ -152,23 +155,31 @@ impl<'a> Conversation<'a> {
         let Some(runtime) = &self.runtime else {
             return Err(out_of_turn("Unshared", "no new user namespace (exec)"));
         };
+        if !self.plan.namespaces.makes(libc::CLONE_NEWUSER as u64) || self.has_forked {
+            return Err(out_of_turn("Unshared", "no new user namespace"));
+        }
         let linux = &runtime.config.linux;
         mappings::write(self.pid, "linux", &linux.uid_mappings, &linux.gid_mappings)?;
         self.proceed()
     }
 
-    /// The first process has branched off the one that stays, our child too, and ends.
-    fn adopt(&mut self, pid: i32, descriptors: Vec<OwnedFd>) -> Result<()> {
-        let (Some(pid), Some(pidfd)) = (Pid::from_raw(pid), descriptors.into_iter().next()) else {
+    /// The first process has branched off the one that stays, our child too, and ends. That
+    /// happens once, where the plan says so: what is in the container by then is not believed.
+    fn adopt(&mut self, descriptors: Vec<OwnedFd>) -> Result<()> {
+        if self.plan.namespaces.fork == Fork::None || self.has_forked {
+            return Err(out_of_turn("Forked", "no second process"));
+        }
+        self.has_forked = true;
+        let Some(pidfd) = descriptors.into_iter().next() else {
             return Err(Error::new(Code::Protocol, "Forked came without a process"));
         };
+        self.pid = pid_of(&pidfd)?;
         let kept = pidfd
             .try_clone()
             .context(|| "keeping hold of the container's process")?;
         let first = std::mem::replace(&mut self.process, Child::new(pidfd));
         spawn::wait(self.pidfd.as_fd())?;
         first.release();
-        self.pid = pid;
         self.pidfd = kept;
         self.proceed()
     }
@@ -263,6 +274,22 @@ impl<'a> Conversation<'a> {
             error
         }
     }
+}
+
+/// The process behind a pidfd, by number in our pid namespace: the kernel's word for it, not the
+/// sender's (proc_pid_fdinfo(5)).
+fn pid_of(pidfd: &OwnedFd) -> Result<Pid> {
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let info = std::fs::read_to_string(&path).context(|| format!("reading {path}"))?;
+    let pid = info
+        .lines()
+        .find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    pid.and_then(Pid::from_raw).ok_or_else(|| {
+        Error::new(
+            Code::Protocol,
+            "Forked came with something else than a process",
+        )
+    })
 }
 
 /// The plan in a file: it may be larger than any message.

@@ -71,6 +71,7 @@ fn ask_helper(pid: i32, helper: &str, mappings: &[IdMapping]) -> Result<()> {
             .collect::<Result<_>>()?,
         env: Vec::new(),
         input: Vec::new(),
+        output_limit: None,
         timeout: Some(HELPER_TIMEOUT),
     };
     let outcome = spawn::run(&command).context(|| format!("running {helper}"))?;
