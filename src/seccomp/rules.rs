@@ -1,6 +1,6 @@
 //! From the profile to what becomes of each system call of an architecture.
 
-use super::arch::{Arch, Call};
+use super::arch::{Arch, Call, Width};
 use crate::config::seccomp::{Action, Arg, Op, Seccomp};
 use crate::error::{Code, Error, Result};
 
@@ -79,6 +79,41 @@ pub struct Verdict {
     pub otherwise: u32,
 }
 
+impl Test {
+    /// With the low half of its values.
+    fn low(self) -> Self {
+        let low = |value| value & u64::from(u32::MAX);
+        match self {
+            Self::NotEqual(value) => Self::NotEqual(low(value)),
+            Self::Less(value) => Self::Less(low(value)),
+            Self::LessOrEqual(value) => Self::LessOrEqual(low(value)),
+            Self::Equal(value) => Self::Equal(low(value)),
+            Self::GreaterOrEqual(value) => Self::GreaterOrEqual(low(value)),
+            Self::Greater(value) => Self::Greater(low(value)),
+            Self::MaskedEqual { mask, value } => Self::MaskedEqual {
+                mask: low(mask),
+                value: low(value),
+            },
+        }
+    }
+}
+
+impl Rule {
+    /// The rule for arguments of this width.
+    fn of_width(&self, width: Width) -> Self {
+        let mut rule = self.clone();
+        if width == Width::Bits32 {
+            for condition in &mut rule.conditions {
+                condition.test = condition.test.low();
+            }
+        }
+        // What compares no bit is no condition.
+        rule.conditions
+            .retain(|condition| !matches!(condition.test, Test::MaskedEqual { mask: 0, .. }));
+        rule
+    }
+}
+
 impl Profile {
     /// Reads the profile.
     ///
@@ -119,6 +154,7 @@ impl Profile {
     pub fn verdicts(&self, arch: &Arch) -> Vec<Verdict> {
         let mut all: Vec<(u32, Rule)> = Vec::with_capacity(self.named.len());
         for (rule, calls) in &self.rules {
+            let rule = &rule.of_width(arch.width);
             for call in calls {
                 let route = arch.route(*call);
                 all.extend(route.direct.map(|number| (number, rule.clone())));
@@ -132,12 +168,12 @@ impl Profile {
         // Stable: rules of one call stay in the profile's order.
         all.sort_by_key(|(number, _)| *number);
         all.chunk_by(|(one, _), (other, _)| one == other)
-            .map(|rules| self.verdict(rules))
+            .map(|rules| self.verdict(rules, arch.width))
             .collect()
     }
 
     /// A rule without conditions is for the whole call; of several the first counts.
-    fn verdict(&self, rules: &[(u32, Rule)]) -> Verdict {
+    fn verdict(&self, rules: &[(u32, Rule)], width: Width) -> Verdict {
         let number = rules[0].0;
         let unconditional = rules.iter().find(|(_, rule)| rule.conditions.is_empty());
         match unconditional {
@@ -148,7 +184,7 @@ impl Profile {
             },
             None => Verdict {
                 number,
-                rules: rules.iter().map(|(_, rule)| rule.clone()).collect(),
+                rules: arranged(rules, width),
                 otherwise: self.default,
             },
         }
@@ -176,6 +212,72 @@ impl Profile {
             .filter(|route| route.multiplexed.is_none())
             .filter_map(|route| route.direct)
             .max()
+    }
+}
+
+/// The rules of a call in the order in which they are tried, which matters where several hold
+/// and do different things. As libseccomp: first those whose first condition is on the later
+/// argument; of conditions on the same, equality before order, and of orders the narrower.
+fn arranged(rules: &[(u32, Rule)], width: Width) -> Vec<Rule> {
+    let rules = rules.iter().map(|(_, rule)| rule);
+    let values: Vec<u32> = rules.clone().map(|rule| rule.value).collect();
+    if values.windows(2).all(|pair| pair[0] == pair[1]) {
+        return rules.cloned().collect();
+    }
+    let mut list: Vec<(Vec<Node>, &Rule)> = Vec::new();
+    for rule in rules {
+        let nodes = nodes(rule, width);
+        let place = list
+            .iter()
+            .position(|(other, _)| precedes(&nodes, other))
+            .unwrap_or(list.len());
+        list.insert(place, (nodes, rule));
+    }
+    list.into_iter().map(|(_, rule)| rule.clone()).collect()
+}
+
+/// A comparison of 32 bits, as a condition is put together of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Node {
+    /// The argument's half, the kind of comparison, the value: the greatest is tried first.
+    rank: (u8, u8, u32),
+    mask: u32,
+    /// Of the two halves of an order, only the lower one tells the strict from the other.
+    is_strict: bool,
+    is_masked: bool,
+}
+
+fn nodes(rule: &Rule, width: Width) -> Vec<Node> {
+    let halves: &[u8] = match width {
+        Width::Bits32 => &[0],
+        Width::Bits64 => &[1, 0],
+    };
+    let of_half = |condition: &Condition, half: u8| {
+        let (kind, value, mask) = match condition.test {
+            Test::Equal(value) | Test::NotEqual(value) => (3, value, u64::MAX),
+            Test::MaskedEqual { mask, value } => (3, value, mask),
+            Test::Less(value) | Test::LessOrEqual(value) => (2, !value, u64::MAX),
+            Test::Greater(value) | Test::GreaterOrEqual(value) => (1, value, u64::MAX),
+        };
+        let part = |bits: u64| (bits >> (32 * half)) as u32;
+        Node {
+            rank: (2 * condition.index + half, kind, part(value)),
+            mask: part(mask),
+            is_strict: half == 0 && matches!(condition.test, Test::Greater(_) | Test::Less(_)),
+            is_masked: matches!(condition.test, Test::MaskedEqual { .. }),
+        }
+    };
+    rule.conditions
+        .iter()
+        .flat_map(|condition| halves.iter().map(move |half| of_half(condition, *half)))
+        .collect()
+}
+
+/// Whether a rule is tried before another that was there first.
+fn precedes(new: &[Node], other: &[Node]) -> bool {
+    match new.iter().zip(other).find(|(new, other)| new != other) {
+        Some((new, other)) => new.rank > other.rank,
+        None => new.len() < other.len(),
     }
 }
 
@@ -222,6 +324,8 @@ fn alternatives(args: &[Arg], entry: usize) -> Result<Vec<Vec<Condition>>> {
         seen |= 1 << arg.index;
         conditions.push(condition(arg));
     }
+    // Rules are compared condition by condition.
+    conditions.sort_by_key(|condition| condition.index);
     Ok(if twice {
         conditions.into_iter().map(|one| vec![one]).collect()
     } else {
