@@ -16,6 +16,10 @@ use std::time::{Duration, Instant};
 
 const LOCK: &str = "lock";
 const STATE: &str = "state.json";
+
+/// Between two looks at a lock that somebody else has.
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+
 const CONFIG: &str = "config.json";
 
 /// `--root`: the directory of all state directories.
@@ -142,11 +146,14 @@ impl Directory {
             other => other.context(doing)?,
         };
         let deadline = Instant::now() + patience;
+        // Mostly it is an init stage that is just letting go.
+        let mut pause = Duration::from_micros(50);
         loop {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Lock(file)),
                 Err(Errno::WOULDBLOCK) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(5));
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(Errno::WOULDBLOCK) => {
                     let message =
