@@ -12,6 +12,7 @@ use crate::launch::agent::Agent;
 use crate::launch::{self, Launch};
 use crate::plan::build::{self, ExecRequest};
 use crate::terminal::users_size;
+use rustix::process::Pid;
 use std::path::PathBuf;
 
 /// Runs the command; returns the exit code of the process, 0 where it is detached.
@@ -30,11 +31,12 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
         args.console_socket.as_deref(),
     )?;
     handover::check_preserved(args.preserve_fds)?;
+    let init = record.process.ok_or_else(stopped)?;
+    let pid = Pid::from_raw(init.pid).ok_or_else(stopped)?;
     let cgroups = match args.cgroup.as_slice() {
-        [] => record.cgroups.clone(),
+        [] => record.cgroups.of_process(pid)?,
         paths => record.cgroups.sub(paths)?,
     };
-    let init = record.process.ok_or_else(stopped)?;
     let request = ExecRequest {
         container: init.open()?.ok_or_else(stopped)?,
         keyring: record.keyring.clone(),
