@@ -1,6 +1,7 @@
 //! `delete`: removes a container and all that was made for it.
 
 use crate::cli;
+use crate::container::directory;
 use crate::container::{ContainerId, Directory, Record};
 use crate::context::Context as Globals;
 use crate::error::{Code, Error, Result};
@@ -13,9 +14,6 @@ use std::time::Duration;
 
 /// How long a killed process may take to go.
 const DEATH_DEADLINE: Duration = Duration::from_secs(10);
-
-/// How long another command may be at work on the container before we give up.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a create that is to be overridden may take to finish by itself.
 const CREATOR_PATIENCE: Duration = Duration::from_millis(100);
@@ -45,7 +43,7 @@ pub fn delete(directory: &Directory, id: &ContainerId, force: bool) -> Result<()
     let lock = if force {
         override_lock(directory)
     } else {
-        directory.lock(PATIENCE)
+        directory.lock(directory::PATIENCE)
     };
     let _lock = match lock {
         // Another delete was faster, and that is all that was asked for.

@@ -4,10 +4,11 @@
 use crate::container::Record;
 use crate::error::{Context, Result};
 use crate::init::mounts::detach;
+use crate::mountinfo;
 use crate::plan::Plan;
 use crate::plan::rootfs::Switch;
-use std::ffi::{CString, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// What is mounted at and below the rootfs, where the container will share our mounts.
@@ -55,27 +56,10 @@ fn mounted_below(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(points.filter(|point| point.starts_with(root)).collect())
 }
 
-/// The fifth field of a line, its octal escapes resolved (proc_pid_mountinfo(5)).
+/// The fifth field of a line (proc_pid_mountinfo(5)).
 fn mount_point(line: &[u8]) -> Option<PathBuf> {
     let field = line.split(|&byte| byte == b' ').nth(4)?;
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&byte, after)) = rest.split_first() {
-        let escaped = after.get(..3).filter(|_| byte == b'\\');
-        let octal = escaped
-            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        match octal {
-            Some(value) => {
-                bytes.push(value);
-                rest = &after[3..];
-            }
-            None => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    Some(PathBuf::from(OsString::from_vec(bytes)))
+    Some(mountinfo::path(field))
 }
 
 #[cfg(test)]

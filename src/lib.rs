@@ -27,6 +27,7 @@ pub mod kill;
 pub mod launch;
 pub mod list;
 pub mod logger;
+pub mod mountinfo;
 pub mod net_devices;
 pub mod notify;
 pub mod output;

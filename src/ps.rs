@@ -58,11 +58,7 @@ fn ps_output(options: &[String]) -> Result<String> {
     let outcome = spawn::run(&Command {
         path: CString::new(program.as_os_str().as_bytes()).map_err(nul)?,
         args: words,
-        env: std::env::vars_os()
-            .filter_map(|(name, value)| {
-                CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
-            })
-            .collect(),
+        env: spawn::own_environment(),
         input: Vec::new(),
         output_limit: None,
         timeout: Some(TIMEOUT),

@@ -13,6 +13,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 /// How long a killed process may take to go.
@@ -33,6 +34,15 @@ pub struct Command {
     pub output_limit: Option<u64>,
     /// How long it may take; none for as long as it likes.
     pub timeout: Option<Duration>,
+}
+
+/// Our own environment, for a program that is to have it.
+pub fn own_environment() -> Vec<CString> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| {
+            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+        })
+        .collect()
 }
 
 /// How a program ended.

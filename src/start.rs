@@ -1,6 +1,7 @@
 //! `start`: opens the gate, and runs the hooks that follow.
 
 use crate::cli;
+use crate::container::directory;
 use crate::container::{ContainerId, Directory, Record, gate};
 use crate::context::Context as Globals;
 use crate::delete;
@@ -8,10 +9,6 @@ use crate::error::{Code, Error, Result};
 use crate::hooks::{self, Status};
 use crate::notify::NotifySocket;
 use std::os::fd::AsFd;
-use std::time::Duration;
-
-/// How long another command may be at work on the container before we give up.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs the command.
 ///
@@ -33,7 +30,7 @@ pub fn run(globals: &Globals, args: &cli::Id) -> Result<()> {
 /// Where it is not created in runc's words; what kept the program from being executed, or the
 /// poststart hook that failed: the container is dead then (runtime.md, "Lifecycle", step 9).
 pub fn start(directory: &Directory) -> Result<Record> {
-    let lock = directory.lock(PATIENCE)?;
+    let lock = directory.lock(directory::PATIENCE)?;
     let record = directory.read()?;
     match directory.status(&record)? {
         Status::Created => {}

@@ -8,6 +8,7 @@
 use super::files;
 use super::path::{Base, CgroupPath};
 use crate::error::{Code, Context, Error, Result};
+use crate::mountinfo;
 use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -239,26 +240,13 @@ fn parse_mount(line: &str) -> Option<Mount> {
         return None;
     }
     Some(Mount {
-        root: unescape(mount.next()?),
-        point: PathBuf::from(unescape(mount.next()?)),
+        root: mountinfo::path(mount.next()?.as_bytes())
+            .to_str()?
+            .to_owned(),
+        point: mountinfo::path(mount.next()?.as_bytes()),
         kind: kind.to_owned(),
         options: file_system.nth(1)?.to_owned(),
     })
-}
-
-/// Octal escapes stand for the characters that separate fields.
-fn unescape(field: &str) -> String {
-    const ESCAPES: [(&str, &str); 4] = [
-        ("\\040", " "),
-        ("\\011", "\t"),
-        ("\\012", "\n"),
-        ("\\134", "\\"),
-    ];
-    ESCAPES
-        .iter()
-        .fold(field.to_owned(), |text, (escape, character)| {
-            text.replace(escape, character)
-        })
 }
 
 #[cfg(test)]

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 const LOCK: &str = "lock";
 const STATE: &str = "state.json";
 
+/// How long another command may be at work on the container before we give up.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Between two looks at a lock that somebody else has.
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 

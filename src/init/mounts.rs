@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// `PROC_SUPER_MAGIC` of statfs(2).
-const PROC_MAGIC: i64 = 0x9fa0;
+pub(super) const PROC_MAGIC: i64 = 0x9fa0;
 
 /// Files of /proc that may be mounted over: they tell of the host's resources and give no
 /// power (lxcfs puts its own there). All else below /proc is refused: a false procfs takes

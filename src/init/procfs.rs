@@ -3,15 +3,13 @@
 //! Whatever the container, its image or a neighbour with a shared mount has put at /proc does
 //! not matter: this instance was never attached anywhere (CVE-2019-16884, CVE-2025-52881).
 
+use super::mounts::PROC_MAGIC;
 use crate::error::{Code, Context, Error, Result};
 use crate::plan::Sysctl;
 use crate::plan::mounts::{Attributes, FileSystem};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
-
-/// `PROC_SUPER_MAGIC` of statfs(2).
-const PROC_MAGIC: i64 = 0x9fa0;
 
 /// A procfs that shows this process's pid namespace.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 use super::mappings;
 use crate::error::{Code, Context, Error, Result};
 use crate::init::mounts::open_source;
+use crate::mountinfo;
 use crate::plan::mounts::{Mapping, Mappings};
 use crate::spawn::Child;
 use crate::sys::clone::{Clone, Forked, fork};
@@ -18,7 +19,6 @@ use rustix::process::Pid;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// Since which Linux a file system can be id-mapped (mount_setattr(2), "ID-mapped mounts").
@@ -172,7 +172,7 @@ impl Refusing {
         let (mount, file_system) = line.split_once(" - ")?;
         let mut fields = mount.split(' ');
         let id = fields.next()?.parse().ok()?;
-        let point = PathBuf::from(std::ffi::OsString::from_vec(unescape(fields.nth(3)?)));
+        let point = mountinfo::path(fields.nth(3)?.as_bytes());
         Some(Self {
             id,
             point,
@@ -197,22 +197,6 @@ impl Refusing {
             None => format!("{kind}, the file system at {place}, cannot be id-mapped"),
         }
     }
-}
-
-/// Undoes the mount table's octal escapes of white space and backslashes.
-fn unescape(field: &str) -> Vec<u8> {
-    let mut pieces = field.split('\\');
-    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
-    for piece in pieces {
-        match piece.get(..3).map(|code| u8::from_str_radix(code, 8)) {
-            Some(Ok(byte)) => {
-                bytes.push(byte);
-                bytes.extend_from_slice(&piece.as_bytes()[3..]);
-            }
-            _ => bytes.extend_from_slice(piece.as_bytes()),
-        }
-    }
-    bytes
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use super::kernel_string;
 use crate::config;
 use crate::error::Result;
 use crate::hooks::Hook;
+use crate::spawn;
 use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
 
 /// The hooks of one kind. One without an environment gets `default_env`, or the runtime's own.
 ///
@@ -38,7 +38,7 @@ fn one(at: String, hook: &config::Hook, default_env: Option<&[CString]>) -> Resu
     let env = match (hook.env.is_empty(), default_env) {
         (false, _) => strings(&hook.env)?,
         (true, Some(env)) => env.to_vec(),
-        (true, None) => own_environment(),
+        (true, None) => spawn::own_environment(),
     };
     let timeout = hook
         .timeout
@@ -50,12 +50,4 @@ fn one(at: String, hook: &config::Hook, default_env: Option<&[CString]>) -> Resu
         timeout,
         at,
     })
-}
-
-fn own_environment() -> Vec<CString> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| {
-            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
-        })
-        .collect()
 }
