@@ -13,6 +13,7 @@ mod cgroups;
 mod config;
 mod descriptors;
 mod devices;
+mod events;
 mod exec;
 mod exec_process;
 mod hooks;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         tty::tests(),
         descriptors::tests(),
         cgroups::tests(),
+        events::tests(),
         config::tests(),
         robust::tests(),
     ];
