@@ -48,6 +48,9 @@ pub struct Global {
     /// Whether a missing privilege over cgroups is forgiven
     #[arg(long, value_enum, default_value_t = Rootless::Auto, ignore_case = true)]
     pub rootless: Rootless,
+    /// Log how long each phase takes; also by TARE_TIMING=1 in the environment
+    #[arg(long)]
+    pub timing: bool,
     /// Accepted for runc's sake, without effect
     #[arg(long, hide = true, value_name = "PATH")]
     pub criu: Option<PathBuf>,
@@ -129,6 +132,10 @@ pub enum Command {
     Spec(Spec),
     /// Print what this runtime can do, as JSON
     Features,
+    /// Say everything that is wrong with a bundle, with line and column
+    Validate(Validate),
+    /// Remove what commands that were killed have left behind
+    Gc(Gc),
 }
 
 /// A container's id.
@@ -425,6 +432,31 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub enum Format {
     Table,
     Json,
+}
+
+/// `gc`
+#[derive(Debug, Args)]
+pub struct Gc {
+    /// Remove nothing, and say what would be
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Delete stopped containers too
+    #[arg(long)]
+    pub stopped: bool,
+    /// As a table or as JSON
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// `validate`
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// As lines, or as JSON
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// The bundle's directory, or its config.json [default: the current directory]
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: Option<PathBuf>,
 }
 
 /// `spec`

@@ -17,6 +17,7 @@ use crate::notify;
 use crate::plan::build::{self, Built, Request, hooks_of_kind};
 use crate::sys::signals::{self, SignalSet};
 use crate::terminal::users_size;
+use crate::timing;
 use rustix::fs::Uid;
 use rustix::process::Pid;
 use std::os::fd::AsFd;
@@ -84,6 +85,7 @@ pub fn create(
 ) -> Result<Created> {
     let document = Document::regular(&bundle.join("config.json"))?;
     let config = config::checked(&document)?;
+    timing::phase("reading and checking config.json");
     let wanted = Wanted {
         args,
         id,
@@ -96,11 +98,14 @@ pub fn create(
     let cgroups = globals
         .cgroups()?
         .manager(config.linux.cgroups_path.as_deref(), id.as_str())?;
+    timing::phase("finding the cgroups");
     let (directory, lock) = globals.root.create(id)?;
+    timing::phase("making the state directory");
     let (built, mut record) = directory
         .keep_config(document.text())
         .and_then(|()| plan(&wanted, &inherited, cgroups, &directory))
         .inspect_err(|_| remove_empty(&directory))?;
+    timing::phase("making the plan and recording the intent");
     // From here on whoever interrupts us is heard only between two steps.
     signals::block(&SignalSet::of(HELD_BACK));
     // Kept until the container's process can be seen in its cgroup, or all is undone.
@@ -200,8 +205,11 @@ fn bring_up(
     *claim = record.cgroups.create(&resources)?;
     record.owns_cgroups = true;
     directory.write(record)?;
+    timing::phase("making the cgroups");
     record.cgroups.apply(&resources)?;
+    timing::phase("setting the limits");
     record.cgroups.apply_devices(&resources.devices)?;
+    timing::phase("setting the device rules");
     let owned_by_container = owns_cgroup(config, &built);
     let gate = gate::make(directory.as_fd())?;
     let mut launched = launch::launch(Launch {
@@ -229,6 +237,7 @@ fn bring_up(
     record.process = Some(HostProcess::current(launched.pid)?);
     directory.write(record)?;
     handover::pid_file(launched.pid, args.pid_file.as_deref())?;
+    timing::phase("handing over and recording the container");
     launched
         .release()
         .map_err(|error| record.cgroups.explain_kill(error))

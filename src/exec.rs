@@ -12,6 +12,7 @@ use crate::launch::agent::Agent;
 use crate::launch::{self, Launch};
 use crate::plan::build::{self, ExecRequest};
 use crate::terminal::users_size;
+use crate::timing;
 use rustix::process::Pid;
 use std::path::PathBuf;
 
@@ -23,7 +24,9 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
     let directory = globals.root.open(&ContainerId::new(&args.id)?)?;
     let record = directory.read()?;
     check_status(&directory, &record, args.ignore_paused)?;
+    timing::phase("reading the container's state");
     let config = config::load(&directory.config_path())?;
+    timing::phase("reading and checking config.json");
     let process = process(&config, args)?;
     handover::check_terminal(
         process.terminal,
@@ -50,6 +53,7 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
     {
         *size = users_size().unwrap_or(*size);
     }
+    timing::phase("making the plan");
     foreground::hold_signals();
     let mut launched = launch::launch(Launch {
         built,
@@ -68,9 +72,11 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
     }
     handover::pidfd(&launched.pidfd, args.pidfd_socket.as_deref())?;
     handover::pid_file(launched.pid, args.pid_file.as_deref())?;
+    timing::phase("handing over");
     let running = launched
         .execute()
         .map_err(|error| record.cgroups.explain_kill(error))?;
+    timing::phase("executing the program");
     if args.detach {
         return Ok(0);
     }

@@ -21,6 +21,7 @@ pub mod events;
 pub mod exec;
 pub mod features;
 pub mod foreground;
+pub mod gc;
 pub mod handover;
 pub mod hooks;
 pub mod host_mounts;
@@ -45,5 +46,7 @@ pub mod state;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod terminal;
+pub mod timing;
 pub mod update;
+pub mod validate;
 pub mod version;

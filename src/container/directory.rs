@@ -169,7 +169,8 @@ impl Directory {
         }
     }
 
-    fn id(&self) -> String {
+    /// The container's id: the directory's name.
+    pub fn id(&self) -> String {
         self.path
             .file_name()
             .unwrap_or_default()

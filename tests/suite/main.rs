@@ -16,6 +16,8 @@ mod devices;
 mod events;
 mod exec;
 mod exec_process;
+mod features;
+mod gc;
 mod hooks;
 mod idmap;
 mod kill;
@@ -34,6 +36,7 @@ mod symlinks;
 mod tty;
 mod update;
 mod user_namespaces;
+mod validate;
 
 use libtest_mimic::Arguments;
 use std::process::ExitCode;
@@ -74,6 +77,9 @@ fn main() -> ExitCode {
         cgroups::tests(),
         update::tests(),
         events::tests(),
+        features::tests(),
+        validate::tests(),
+        gc::tests(),
         config::tests(),
         robust::tests(),
     ];
