@@ -7,6 +7,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod amount;
 pub mod arguments;
 pub mod cgroups;
 pub mod cli;
@@ -43,4 +44,5 @@ pub mod state;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod terminal;
+pub mod update;
 pub mod version;

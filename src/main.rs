@@ -9,7 +9,7 @@ use tare::error::{Code, Result};
 use tare::sys::signals;
 use tare::{
     arguments, create, delete, exec, features, init, kill, list, logger, pause, ps, run, spec,
-    start, state, version,
+    start, state, update, version,
 };
 
 fn main() -> ExitCode {
@@ -58,6 +58,7 @@ fn execute(globals: &Context, command: &Command) -> Result<i32> {
         Command::Ps(args) => ps::run(globals, args),
         Command::Pause(args) => pause::pause(globals, args),
         Command::Resume(args) => pause::resume(globals, args),
+        Command::Update(args) => update::run(globals, args),
         Command::Spec(args) => spec::run(
             args.bundle.as_deref().unwrap_or(".".as_ref()),
             args.rootless,

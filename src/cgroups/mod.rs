@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Driver::detect -> Driver::manager -> Manager { V1 | V2 }
-//!     create -> apply, apply_devices -> (processes attach themselves) ... -> remove
+//!     create -> apply, apply_devices -> (processes attach themselves) -> update ... -> remove
 //! ```
 //!
 //! One enum of managers, one file per kind; what kinds share is in `files` and `limits`.
@@ -26,16 +26,19 @@ mod freezer;
 mod hierarchies;
 mod limits;
 mod path;
+mod update;
 mod v1;
 mod v2;
 
 pub use path::CgroupPath;
+pub use update::Changes;
 pub use v1::V1;
 pub use v2::V2;
 
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 use hierarchies::Layout;
+use limits::Journal;
 use rustix::fs::{Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
@@ -197,9 +200,14 @@ impl Manager {
 
     /// Sets the limits, all but the device rules.
     pub fn apply(&self, resources: &Resources) -> Result<()> {
+        self.set(resources, &Resources::default(), &mut Journal::none())
+    }
+
+    /// The same, where `before` was asked for until now; `journal` is told what was set.
+    fn set(&self, now: &Resources, before: &Resources, journal: &mut Journal) -> Result<()> {
         match self {
-            Self::V1(v1) => v1.apply(resources),
-            Self::V2(v2) => v2.apply(resources),
+            Self::V1(v1) => v1.set(now, before, journal),
+            Self::V2(v2) => v2.set(now, before, journal),
         }
     }
 

@@ -11,7 +11,7 @@ use super::AttachFiles;
 use super::devices::Policy;
 use super::files::{self, Made};
 use super::hierarchies::Hierarchy;
-use super::limits::{self, Group};
+use super::limits::{self, Group, Journal};
 use super::path::CgroupPath;
 use super::{ContainerMount, Means, MemoryEvents, cpuset, freezer};
 use crate::config::resources::{DeviceRule, Resources};
@@ -114,21 +114,22 @@ impl V1 {
         Ok(())
     }
 
-    pub(super) fn apply(&self, resources: &Resources) -> Result<()> {
-        for group in limits::v1::groups(resources)? {
-            self.apply_group(&group)?;
+    pub(super) fn set(
+        &self,
+        resources: &Resources,
+        before: &Resources,
+        journal: &mut Journal,
+    ) -> Result<()> {
+        for group in limits::v1::groups(resources, before)? {
+            let Some(first) = group.0.first() else {
+                continue;
+            };
+            let dir = self
+                .find(first.controller)
+                .ok_or_else(|| self.means.no_cgroup(first))?;
+            limits::apply(dir, &group, journal).map_err(|error| explain(dir, &group, error))?;
         }
         Ok(())
-    }
-
-    fn apply_group(&self, group: &Group) -> Result<()> {
-        let Some(first) = group.0.first() else {
-            return Ok(());
-        };
-        let dir = self
-            .find(first.controller)
-            .ok_or_else(|| self.means.no_cgroup(first))?;
-        limits::apply(dir, group).map_err(|error| explain(dir, group, error))
     }
 
     pub(super) fn apply_devices(&self, rules: &[DeviceRule]) -> Result<()> {
@@ -360,6 +361,14 @@ fn explain(dir: &Path, group: &Group, error: Error) -> Error {
             usage.trim(),
             peak.trim()
         ));
+    }
+    let both = files::read(&dir.join("memory.memsw.limit_in_bytes"));
+    if let Ok(both) = both
+        && find("memory.limit_in_bytes").is_some()
+        && errno == Some(Errno::INVAL.raw_os_error())
+    {
+        let both = both.trim();
+        return error.hint(format!("memory and swap together are limited to {both}"));
     }
     if find("memory.memsw.limit_in_bytes").is_some() && errno == Some(Errno::NOENT.raw_os_error()) {
         return error.hint("swap is not accounted for; boot with swapaccount=1");

@@ -3,7 +3,7 @@
 use super::devices::Policy;
 use super::files::{self, Made};
 use super::hierarchies::Hierarchy;
-use super::limits::{self, Write};
+use super::limits::{self, Journal, Write};
 use super::path::{Base, CgroupPath};
 use super::{MemoryEvents, ebpf, events};
 use crate::config::resources::{DeviceRule, Resources};
@@ -134,26 +134,34 @@ impl V2 {
         Ok(())
     }
 
-    pub(super) fn apply(&self, resources: &Resources) -> Result<()> {
-        self.check_usage(resources)?;
-        for group in limits::v2::groups(resources, &self.path)? {
+    pub(super) fn set(
+        &self,
+        resources: &Resources,
+        before: &Resources,
+        journal: &mut Journal,
+    ) -> Result<()> {
+        self.check_usage(resources, before)?;
+        for group in limits::v2::groups(resources, before, &self.path)? {
             let Some(first) = group.0.first() else {
                 continue;
             };
             if self.without {
                 return Err(self.means.no_cgroup(first));
             }
-            limits::apply(&self.path, &group).map_err(|error| self.explain(first, error))?;
+            limits::apply(&self.path, &group, journal)
+                .map_err(|error| self.explain(first, error))?;
         }
         Ok(())
     }
 
     /// v1's kernel refuses a limit below the usage, v2's enforces it by killing.
-    fn check_usage(&self, resources: &Resources) -> Result<()> {
+    fn check_usage(&self, resources: &Resources, before: &Resources) -> Result<()> {
         let Some(memory) = &resources.memory else {
             return Ok(());
         };
-        if memory.check_before_update != Some(true) {
+        let before = before.memory.as_ref();
+        let stays = before.and_then(|before| before.check_before_update);
+        if memory.check_before_update.or(stays) != Some(true) {
             return Ok(());
         }
         let usage = files::read(&self.path.join("memory.current"));

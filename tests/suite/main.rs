@@ -31,6 +31,7 @@ mod run;
 mod seccomp;
 mod symlinks;
 mod tty;
+mod update;
 mod user_namespaces;
 
 use libtest_mimic::Arguments;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         tty::tests(),
         descriptors::tests(),
         cgroups::tests(),
+        update::tests(),
         config::tests(),
         robust::tests(),
     ];
