@@ -13,7 +13,7 @@ missing() {
 # Whoever calls, as the user; in a directory that the user may be in.
 as_user() { # command...
     cd /home/engines
-    setpriv --reuid 4242 --regid 4242 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs=no \
+    setpriv --reuid 4242 --regid 4242 --clear-groups --inh-caps=-all \
         env -i HOME=/home/engines USER=engines XDG_RUNTIME_DIR=/run/user/4242 PATH="$PATH" "$@"
 }
 export -f as_user
