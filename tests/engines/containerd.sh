@@ -12,8 +12,11 @@ start() {
 
 start_containerd() {
     [[ -S /run/containerd/containerd.sock ]] && return
-    mkdir -p /etc/containerd
-    documented /etc/containerd/config.toml >/etc/containerd/config.toml
+    install_documented /etc/containerd/config.toml
+    cat "$engines/containerd.toml" >>/etc/containerd/config.toml
+    mkdir -p /etc/cni/net.d
+    rm -f /etc/cni/net.d/*
+    cp "$engines/cni.conflist" /etc/cni/net.d/10-tests.conflist
     daemon containerd containerd
     eventually ctr version
 }

@@ -2,8 +2,8 @@
 # Makes the image that all checks use, from nothing but a static busybox: a file that
 # every engine can load (the format of `docker save`).
 
-make_image() { # file name [env...]
-    local file=$1 name=$2 dir layer config
+make_image() { # file name command
+    local file=$1 name=$2 command=$3 dir layer config
     dir=$(mktemp --directory)
     mkdir -p "$dir"/root/{bin,dev,etc,home/user,proc,root,sys,tmp,usr/bin,var/www}
     cp /bin/busybox "$dir/root/bin/busybox"
@@ -21,7 +21,7 @@ extra:x:2000:user' >"$dir/root/etc/group"
     layer=$(sha256sum "$dir/layer.tar" | cut -d' ' -f1)
     cat >"$dir/config.json" <<JSON
 {"architecture": "$(dpkg --print-architecture)", "os": "linux", "created": "2020-01-01T00:00:00Z",
- "config": {"Env": ["PATH=/bin:/usr/bin", "FROM_IMAGE=yes"], "Cmd": ["sh"], "WorkingDir": "/"},
+ "config": {"Env": ["PATH=/bin:/usr/bin", "FROM_IMAGE=yes"], "Cmd": $command, "WorkingDir": "/"},
  "rootfs": {"type": "layers", "diff_ids": ["sha256:$layer"]},
  "history": [{"created": "2020-01-01T00:00:00Z", "created_by": "image.sh"}]}
 JSON

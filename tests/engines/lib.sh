@@ -80,6 +80,12 @@ documented() { # path
     ' "$engines/../../docs/engines.md" | grep . || fail "docs/engines.md does not show $1"
 }
 
+# Writes a documented file to where it belongs.
+install_documented() { # path
+    mkdir -p "$(dirname "$1")"
+    documented "$1" >"$1"
+}
+
 # The names of an engine's checks; with SHORT those that its $short names.
 list_checks() {
     if [[ -n ${SHORT-} ]]; then

@@ -12,9 +12,9 @@ engine() { podman "$@"; }
 export -f engine
 with_terminal_engine() { with_terminal podman "$@"; }
 
-configure() { # capital of what the machine needs besides
+configure() {
     mkdir -p /etc/containers/containers.conf.d
-    documented /etc/containers/containers.conf >/etc/containers/containers.conf
+    install_documented /etc/containers/containers.conf
     # What is the machine's business and not the runtime's.
     cat >/etc/containers/containers.conf.d/tests.conf <<CONF
 [engine]
