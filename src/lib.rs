@@ -7,6 +7,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod amount;
 pub mod arguments;
 pub mod cgroups;
 pub mod cli;
@@ -16,6 +17,7 @@ pub mod context;
 pub mod create;
 pub mod delete;
 pub mod error;
+pub mod events;
 pub mod exec;
 pub mod features;
 pub mod foreground;
@@ -43,4 +45,5 @@ pub mod state;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod terminal;
+pub mod update;
 pub mod version;

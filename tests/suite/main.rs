@@ -12,6 +12,7 @@ mod cgroups;
 mod config;
 mod descriptors;
 mod devices;
+mod events;
 mod exec;
 mod exec_process;
 mod hooks;
@@ -29,6 +30,7 @@ mod rootfs;
 mod run;
 mod seccomp;
 mod tty;
+mod update;
 mod user_namespaces;
 
 use std::process::ExitCode;
@@ -55,6 +57,8 @@ fn main() -> ExitCode {
         tty::tests(),
         descriptors::tests(),
         cgroups::tests(),
+        update::tests(),
+        events::tests(),
         config::tests(),
         robust::tests(),
     ])
