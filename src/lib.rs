@@ -17,6 +17,7 @@ pub mod context;
 pub mod create;
 pub mod delete;
 pub mod error;
+pub mod events;
 pub mod exec;
 pub mod features;
 pub mod flock;

@@ -27,7 +27,9 @@ mod freezer;
 mod hierarchies;
 mod limits;
 mod memory;
+mod oom;
 mod path;
+pub mod stats;
 mod sub;
 mod update;
 mod v1;
@@ -35,7 +37,9 @@ mod v2;
 
 pub use claim::Claim;
 pub use memory::MemoryEvents;
+pub use oom::OomWatch;
 pub use path::CgroupPath;
+pub use stats::Stats;
 pub use update::Changes;
 pub use v1::V1;
 pub use v2::V2;
@@ -355,6 +359,22 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.memory_events(),
             Self::V2(v2) => v2.memory_events(),
+        }
+    }
+
+    /// What the container has used. A controller that is not there has nothing to tell.
+    pub fn stats(&self) -> Result<Stats> {
+        match self {
+            Self::V1(v1) => stats::v1::read(v1),
+            Self::V2(v2) => v2.path().map_or(Ok(Stats::default()), stats::v2::read),
+        }
+    }
+
+    /// Begins to watch for a want of memory; none without a memory controller.
+    pub fn watch_oom(&self) -> Result<Option<OomWatch>> {
+        match self {
+            Self::V1(v1) => v1.find("memory").map_or(Ok(None), OomWatch::v1),
+            Self::V2(v2) => v2.path().map_or(Ok(None), OomWatch::v2),
         }
     }
 }

@@ -63,12 +63,12 @@ impl V1 {
         Ok(Self { cgroups, means })
     }
 
-    fn find(&self, controller: &str) -> Option<&Path> {
+    pub(super) fn find(&self, controller: &str) -> Option<&Path> {
         let found = self.cgroups.iter().find(|cgroup| cgroup.has(controller));
         found.map(|cgroup| cgroup.path.as_path())
     }
 
-    fn unified(&self) -> Option<&Path> {
+    pub(super) fn unified(&self) -> Option<&Path> {
         let found = self.cgroups.iter().find(|cgroup| cgroup.is_unified());
         found.map(|cgroup| cgroup.path.as_path())
     }

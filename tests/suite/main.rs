@@ -13,6 +13,7 @@ mod cgroups;
 mod config;
 mod descriptors;
 mod devices;
+mod events;
 mod exec;
 mod exec_process;
 mod hooks;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         descriptors::tests(),
         cgroups::tests(),
         update::tests(),
+        events::tests(),
         config::tests(),
         robust::tests(),
     ];
