@@ -23,16 +23,6 @@ tests![
     frozen_cgroup_is_refused,
     non_empty_cgroup_is_refused,
     empty_cgroup_is_taken,
-    memory_limits,
-    memory_limit_is_enforced,
-    pids_limit,
-    pids_limit_unlimited,
-    cpu_limits,
-    cpuset,
-    docker_zeroes_mean_unset,
-    limit_that_the_kernel_refuses,
-    half_a_megabyte_suffices,
-    processes_of_exec_are_limited,
     exec_after_the_cgroup_moved,
     same_cgroup_at_the_same_time,
     too_little_memory_to_start,
@@ -256,99 +246,6 @@ fn empty_cgroup_is_taken(t: &Sandbox) {
     fs::create_dir(dir(&c, "pids")).unwrap();
     c.args(["true"]).run().ok();
     t.assert_nothing_left();
-}
-
-fn memory_limits(t: &Sandbox) {
-    let mib = 1 << 20;
-    let c = with_resources(
-        t,
-        json!({"memory": {"limit": 64 * mib, "reservation": 32 * mib, "swappiness": 42}}),
-    );
-    assert_eq!(
-        value(&c, "memory", "memory.limit_in_bytes"),
-        (64 * mib).to_string()
-    );
-    assert_eq!(
-        value(&c, "memory", "memory.soft_limit_in_bytes"),
-        (32 * mib).to_string()
-    );
-    assert_eq!(value(&c, "memory", "memory.swappiness"), "42");
-}
-
-fn memory_limit_is_enforced(t: &Sandbox) {
-    let mut c = t.container();
-    let _ = dir(&c, "memory");
-    c.set("/linux/resources/memory", json!({"limit": 8 << 20}));
-    c.mount("/tmp", "tmpfs", "tmpfs", &[]);
-    // The shell is killed, or what it runs.
-    c.script("head -c 64m /dev/zero >/tmp/file").run().fails();
-    t.assert_nothing_left();
-}
-
-fn pids_limit(t: &Sandbox) {
-    let mut c = with_resources(t, json!({"pids": {"limit": 20}}));
-    assert_eq!(value(&c, "pids", "pids.max"), "20");
-    c.delete_force().ok();
-    c.script("for i in $(busybox seq 50); do sleep 1000 & done; wait");
-    c.run().fails().says("can't fork");
-}
-
-fn pids_limit_unlimited(t: &Sandbox) {
-    let c = with_resources(t, json!({"pids": {"limit": -1}}));
-    assert_eq!(value(&c, "pids", "pids.max"), "max");
-    let c = with_resources(t, json!({"pids": {}}));
-    assert_eq!(value(&c, "pids", "pids.max"), "max");
-}
-
-fn cpu_limits(t: &Sandbox) {
-    let c = with_resources(
-        t,
-        json!({"cpu": {"shares": 512, "quota": 50000, "period": 100000}}),
-    );
-    assert_eq!(value(&c, "cpu", "cpu.shares"), "512");
-    assert_eq!(value(&c, "cpu", "cpu.cfs_quota_us"), "50000");
-    assert_eq!(value(&c, "cpu", "cpu.cfs_period_us"), "100000");
-}
-
-fn cpuset(t: &Sandbox) {
-    let c = with_resources(t, json!({"cpu": {"cpus": "0", "mems": "0"}}));
-    assert_eq!(value(&c, "cpuset", "cpuset.cpus"), "0");
-    c.exec(&["grep", "Cpus_allowed_list", "/proc/self/status"])
-        .ok()
-        .prints("Cpus_allowed_list:\t0");
-}
-
-fn docker_zeroes_mean_unset(t: &Sandbox) {
-    let c = with_resources(
-        t,
-        json!({"cpu": {"shares": 0, "quota": 0, "period": 0}, "blockIO": {"weight": 0},
-               "memory": {"disableOOMKiller": false}, "pids": {}}),
-    );
-    assert_eq!(value(&c, "cpu", "cpu.shares"), "1024");
-    assert_eq!(value(&c, "cpu", "cpu.cfs_quota_us"), "-1");
-}
-
-fn limit_that_the_kernel_refuses(t: &Sandbox) {
-    let mut c = t.container();
-    let _ = dir(&c, "cpuset");
-    c.set("/linux/resources/cpu", json!({"cpus": "4000"}));
-    c.args(["true"]).run().fails().says("cpuset.cpus");
-    t.assert_nothing_left();
-}
-
-/// What is set up in the container counts against its limit: it must be next to nothing.
-fn half_a_megabyte_suffices(t: &Sandbox) {
-    let mut c = t.container();
-    let _ = dir(&c, "memory");
-    c.set("/linux/resources/memory", json!({"limit": 512 << 10}));
-    c.args(["true"]).run().ok();
-}
-
-fn processes_of_exec_are_limited(t: &Sandbox) {
-    let c = with_resources(t, json!({"pids": {"limit": 3}}));
-    c.exec(&["sh", "-c", "sleep 1 & sleep 1 & sleep 1 & wait"])
-        .fails()
-        .says("can't fork");
 }
 
 /// An init that moves itself into a sub-cgroup takes nobody along, and loses no one.

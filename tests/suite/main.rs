@@ -20,6 +20,7 @@ mod hooks;
 mod idmap;
 mod kill;
 mod lifecycle;
+mod limits;
 mod mount_options;
 mod mounts;
 mod namespaces;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         tty::tests(),
         descriptors::tests(),
         cgroups::tests(),
+        limits::tests(),
         update::tests(),
         events::tests(),
         config::tests(),
