@@ -117,6 +117,9 @@ pub fn destroy(directory: &Directory, record: &Record) -> Result<()> {
         record.cgroups.remove()?;
     }
     timing::phase("removing the cgroups");
+    if let Some(groups) = &record.intel_rdt {
+        groups.remove()?;
+    }
     host_mounts::remove(record)?;
     for hook in &record.poststop {
         // A failing poststop hook is logged, and the others run (runtime.md, "Lifecycle", step 13).

@@ -6,6 +6,7 @@ use crate::container::{ContainerId, Record};
 use crate::context::Context as Globals;
 use crate::error::{Code, Error, Result};
 use crate::hooks::Status;
+use crate::intel_rdt;
 use crate::output;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -27,14 +28,10 @@ struct Event<'a> {
 struct Data {
     #[serde(flatten)]
     cgroups: Stats,
-    intel_rdt: IntelRdt,
+    intel_rdt: intel_rdt::Stats,
     /// null, as runc's: it knows of no interface but those that it made itself, and makes none.
     network_interfaces: (),
 }
-
-/// Cache and memory bandwidth, where the container has a group of its own for them.
-#[derive(Serialize)]
-struct IntelRdt {}
 
 /// Runs the command.
 ///
@@ -63,7 +60,10 @@ pub fn run(globals: &Globals, args: &cli::Events) -> Result<()> {
 fn stats(record: &Record) -> Result<Data> {
     Ok(Data {
         cgroups: record.cgroups.stats()?,
-        intel_rdt: IntelRdt {},
+        intel_rdt: match &record.intel_rdt {
+            Some(groups) => groups.stats()?,
+            None => intel_rdt::Stats::default(),
+        },
         network_interfaces: (),
     })
 }

@@ -134,9 +134,9 @@ fn linux() -> Linux {
         apparmor: Enabled { enabled: true },
         selinux: Enabled { enabled: true },
         intel_rdt: IntelRdt {
-            enabled: false,
-            schemata: false,
-            monitoring: false,
+            enabled: true,
+            schemata: true,
+            monitoring: true,
         },
         memory_policy: MemoryPolicy {
             modes: MemoryPolicyMode::NAMES.map(|(name, _)| name).into(),
