@@ -25,7 +25,9 @@ pub fn normalised(command: impl FnOnce() -> Command, given: Vec<OsString>) -> Ve
                 words.push(word);
                 continue;
             };
-            let waits_for_value = arg.get_action().takes_values() && flag.value.is_none();
+            let waits_for_value = arg.get_action().takes_values()
+                && !arg.is_require_equals_set()
+                && flag.value.is_none();
             let value = if waits_for_value { given.next() } else { None };
             let given = flag.value.map(str::is_empty);
             let is_empty = given.or(value.as_ref().map(|value| value.is_empty()));

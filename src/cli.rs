@@ -170,6 +170,18 @@ pub struct NewContainer {
     /// Pass N descriptors besides stdio to the container, from 3 up
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub preserve_fds: u32,
+    /// Make nothing, and say what would be done, as text or JSON
+    #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "text")]
+    pub dry_run: Option<DryRun>,
+}
+
+/// `--dry-run`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum DryRun {
+    Text,
+    Json,
 }
 
 /// `create`
@@ -395,6 +407,9 @@ pub struct Events {
     /// Print the statistics once
     #[arg(long)]
     pub stats: bool,
+    /// Print the container's status whenever it changes, until it is deleted
+    #[arg(long, conflicts_with_all = ["stats", "interval"])]
+    pub lifecycle: bool,
     /// The container's id
     #[arg(value_name = "CONTAINER-ID")]
     pub id: String,

@@ -7,6 +7,7 @@ use crate::container::process::HostProcess;
 use crate::container::{ContainerId, Directory, Lock, Record, gate};
 use crate::context::Context as Globals;
 use crate::delete;
+use crate::dry_run;
 use crate::error::{Code, Context, Error, Result};
 use crate::handover;
 use crate::hooks::Status;
@@ -43,9 +44,49 @@ pub struct Created {
 pub fn run(globals: &Globals, args: &cli::Create) -> Result<()> {
     let id = ContainerId::new(&args.id)?;
     let bundle = bundle_path(args.new.bundle.as_deref())?;
-    let created = create(globals, &args.new, &id, &bundle, Terminal::HandedOver)?;
-    drop(created);
-    Ok(())
+    let terminal = Terminal::HandedOver;
+    if let Some(format) = args.new.dry_run {
+        return dry_run(globals, &args.new, &id, &bundle, terminal, format);
+    }
+    create(globals, &args.new, &id, &bundle, terminal).map(drop)
+}
+
+/// Prints what [`create`] would do.
+///
+/// # Errors
+/// As far as it can be told without doing anything, those of [`create`].
+pub fn dry_run(
+    globals: &Globals,
+    args: &NewContainer,
+    id: &ContainerId,
+    bundle: &Path,
+    terminal: Terminal,
+    format: cli::DryRun,
+) -> Result<()> {
+    let config = config::load(&bundle.join("config.json"))?;
+    let wanted = Wanted {
+        args,
+        id,
+        bundle,
+        config: &config,
+        terminal,
+    };
+    check_terminal(&wanted)?;
+    let inherited = Inherited::of_caller(args)?;
+    let cgroups = globals
+        .cgroups()?
+        .manager(config.linux.cgroups_path.as_deref(), id.as_str())?;
+    let state = globals.root.vacant(id)?;
+    let built = build(&wanted, &inherited, &cgroups, &state)?;
+    let planned = dry_run::Planned {
+        id: id.as_str(),
+        bundle,
+        state: &state,
+        config: &config,
+        cgroups: &cgroups,
+        plan: &built.plan,
+    };
+    dry_run::print(&planned, format)
 }
 
 /// Who takes the master of the container's terminal.
@@ -163,15 +204,29 @@ fn plan(
     cgroups: Manager,
     directory: &Directory,
 ) -> Result<(Built, Record)> {
-    let notify_dir = inherited
-        .notifies
-        .then(|| notify::directory(directory.path()));
+    let built = build(wanted, inherited, &cgroups, directory.path())?;
+    if inherited.notifies {
+        notify::make_directory(directory.path())?;
+    }
+    let record = intent(wanted, cgroups, &built)?;
+    directory.write(&record)?;
+    Ok((built, record))
+}
+
+/// Makes the plan.
+fn build(
+    wanted: &Wanted<'_>,
+    inherited: &Inherited,
+    cgroups: &Manager,
+    state: &Path,
+) -> Result<Built> {
+    let notify_dir = inherited.notifies.then(|| notify::directory(state));
     let mut built = build::create(
         wanted.config,
         &Request {
             id: wanted.id.as_str(),
             bundle: wanted.bundle,
-            cgroups: &cgroups,
+            cgroups,
             no_pivot: wanted.args.no_pivot,
             new_keyring: !wanted.args.no_new_keyring,
             preserved_fds: inherited.preserved_fds,
@@ -184,12 +239,7 @@ fn plan(
     {
         *size = users_size().unwrap_or(*size);
     }
-    if inherited.notifies {
-        notify::make_directory(directory.path())?;
-    }
-    let record = intent(wanted, cgroups, &built)?;
-    directory.write(&record)?;
-    Ok((built, record))
+    Ok(built)
 }
 
 /// Makes all that outlives this process, of which the record tells already.

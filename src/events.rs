@@ -7,6 +7,7 @@ use crate::context::Context as Globals;
 use crate::error::{Code, Error, Result};
 use crate::hooks::Status;
 use crate::intel_rdt;
+use crate::lifecycle;
 use crate::output;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -38,7 +39,11 @@ struct Data {
 /// # Errors
 /// Where the container does not run, in runc's words.
 pub fn run(globals: &Globals, args: &cli::Events) -> Result<()> {
-    let directory = globals.root.open(&ContainerId::new(&args.id)?)?;
+    let id = ContainerId::new(&args.id)?;
+    let directory = globals.root.open(&id)?;
+    if args.lifecycle {
+        return lifecycle::stream(&directory, &id);
+    }
     let record = directory.read()?;
     let not_running = || {
         let message = format!("container with id {} is not running", record.id);

@@ -29,6 +29,7 @@ mod limits;
 mod memory;
 mod oom;
 mod path;
+mod planned;
 pub mod stats;
 mod sub;
 mod update;
@@ -39,6 +40,7 @@ pub use claim::Claim;
 pub use memory::MemoryEvents;
 pub use oom::OomWatch;
 pub use path::CgroupPath;
+pub use planned::PlannedLimit;
 pub use stats::Stats;
 pub use update::Changes;
 pub use v1::V1;
@@ -266,6 +268,15 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.thaw(),
             Self::V2(v2) => v2.thaw(),
+        }
+    }
+
+    /// The file that a watcher sees change when they are frozen or thawed. On v1 that is by
+    /// whoever writes to it, and freezing may take a moment longer.
+    pub fn freezing_is_told_by(&self) -> Option<PathBuf> {
+        match self {
+            Self::V1(v1) => Some(v1.find("freezer")?.join("freezer.state")),
+            Self::V2(v2) => Some(v2.path()?.join("cgroup.events")),
         }
     }
 

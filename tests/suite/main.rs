@@ -12,6 +12,7 @@ mod cgroups;
 mod config;
 mod descriptors;
 mod devices;
+mod dry_run;
 mod events;
 mod exec;
 mod exec_process;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         limits::tests(),
         update::tests(),
         events::tests(),
+        dry_run::tests(),
         features::tests(),
         validate::tests(),
         gc::tests(),

@@ -7,7 +7,8 @@ use super::common::{check, check_shares, cpusets, hugepages, pids, rdma, set, th
 use super::{Group, Write};
 use crate::cgroups::files;
 use crate::config::resources::{BlockIo, Cpu, Memory, Resources};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Context, Error, Result};
+use rustix::io::Errno;
 use std::path::Path;
 
 /// All writes for `resources`, but for the devices'. `before` is what was asked for until now,
@@ -137,14 +138,21 @@ fn swap(limit: Option<i64>, swap: Option<i64>, dir: &Path) -> Result<Option<i64>
 
 /// The limit that is set now; none for "max".
 fn memory_max(dir: &Path) -> Result<Option<i64>> {
-    let text = files::read_named(&dir.join("memory.max"))?;
-    Ok(text.trim().parse().ok())
+    Ok(now(dir, "memory.max")?.trim().parse().ok())
 }
 
 /// The quota that is set now: a number or "max".
 fn cpu_quota(dir: &Path) -> Result<String> {
-    let text = files::read_named(&dir.join("cpu.max"))?;
+    let text = now(dir, "cpu.max")?;
     Ok(text.split_whitespace().next().unwrap_or("max").to_owned())
+}
+
+/// What a file says. In a cgroup that is yet to be made there is no limit.
+fn now(dir: &Path, file: &str) -> Result<String> {
+    match files::read(&dir.join(file)) {
+        Err(Errno::NOENT) if !dir.exists() => Ok("max".to_owned()),
+        other => other.context(|| format!("reading {}", dir.join(file).display())),
+    }
 }
 
 /// cpu.shares (2 to 262144, by default 1024) as cpu.weight (1 to 10000, by default 100): the
