@@ -152,6 +152,9 @@ pub struct NewContainer {
     /// The bundle's directory [default: the current one]
     #[arg(short, long, value_name = "DIR")]
     pub bundle: Option<PathBuf>,
+    /// The config's file, from the bundle on [default: config.json]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// A unix socket that takes the master of the container's terminal
     #[arg(long, value_name = "PATH", value_parser = absolute())]
     pub console_socket: Option<PathBuf>,
@@ -230,6 +233,9 @@ pub struct Exec {
     /// Set an environment variable
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
+    /// Set the environment variables of a file: NAME=VALUE, or NAME for that of the caller
+    #[arg(long, value_name = "FILE")]
+    pub env_from: Vec<PathBuf>,
     /// Give the process a terminal
     #[arg(short, long)]
     pub tty: bool,
@@ -486,6 +492,9 @@ pub struct Spec {
     /// Where to write config.json [default: the current directory]
     #[arg(short, long, value_name = "DIR")]
     pub bundle: Option<PathBuf>,
+    /// Write to this file instead, from the bundle on
+    #[arg(short, long, value_name = "FILE", default_value = "config.json")]
+    pub file: PathBuf,
     /// For a container that an ordinary user runs
     #[arg(long)]
     pub rootless: bool,

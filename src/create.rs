@@ -63,7 +63,7 @@ pub fn dry_run(
     terminal: Terminal,
     format: cli::DryRun,
 ) -> Result<()> {
-    let config = config::load(&bundle.join("config.json"))?;
+    let config = config::load(&config_path(args, bundle))?;
     let wanted = Wanted {
         args,
         id,
@@ -113,6 +113,11 @@ pub fn bundle_path(given: Option<&Path>) -> Result<PathBuf> {
     Ok(absolute)
 }
 
+fn config_path(args: &NewContainer, bundle: &Path) -> PathBuf {
+    let name = args.config.as_deref().unwrap_or(Path::new("config.json"));
+    bundle.join(name)
+}
+
 /// Creates a container.
 ///
 /// # Errors
@@ -125,7 +130,7 @@ pub fn create(
     bundle: &Path,
     terminal: Terminal,
 ) -> Result<Created> {
-    let document = Document::regular(&bundle.join("config.json"))?;
+    let document = Document::regular(&config_path(args, bundle))?;
     let config = config::checked(&document)?;
     timing::phase("reading and checking config.json");
     let wanted = Wanted {

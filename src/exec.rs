@@ -14,7 +14,7 @@ use crate::plan::build::{self, ExecRequest};
 use crate::terminal::users_size;
 use crate::timing;
 use rustix::process::Pid;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Runs the command; returns the exit code of the process, 0 where it is detached.
 ///
@@ -123,6 +123,9 @@ fn process(config: &Config, args: &cli::Exec) -> Result<Process> {
     if let Some(profile) = &args.apparmor {
         process.apparmor_profile = Some(profile.clone());
     }
+    for file in &args.env_from {
+        process.env.extend(variables(file)?);
+    }
     process.env.extend(args.env.iter().cloned());
     process.no_new_privileges |= args.no_new_privs;
     add_capabilities(&mut process, &args.cap);
@@ -133,7 +136,33 @@ fn process(config: &Config, args: &cli::Exec) -> Result<Process> {
     Ok(process)
 }
 
-fn absolute(cwd: &std::path::Path) -> Result<PathBuf> {
+/// The variables of `--env-from`, as docker's --env-file has them: a line for each; a name alone
+/// takes its value from our own environment, if it is there; lines that begin with "#" are none.
+fn variables(file: &Path) -> Result<Vec<String>> {
+    let doing = || format!("--env-from: reading {}", file.display());
+    let text = std::fs::read_to_string(file).context(doing)?;
+    let mut variables = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match line.split_once('=') {
+            Some(("", _)) => {
+                let message = format!("--env-from: {}:{}: no name", file.display(), index + 1);
+                return Err(Error::new(Code::Usage, message));
+            }
+            Some(_) => variables.push(line.to_owned()),
+            None => {
+                let value = std::env::var(line).ok();
+                variables.extend(value.map(|value| format!("{line}={value}")));
+            }
+        }
+    }
+    Ok(variables)
+}
+
+fn absolute(cwd: &Path) -> Result<PathBuf> {
     if cwd.is_absolute() {
         return Ok(cwd.to_owned());
     }

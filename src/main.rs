@@ -67,7 +67,11 @@ fn execute(globals: &Context, command: &Command) -> Result<i32> {
         Command::Resume(args) => pause::resume(globals, args),
         Command::Update(args) => update::run(globals, args),
         Command::Spec(args) => spec::run(
-            args.bundle.as_deref().unwrap_or(".".as_ref()),
+            &args
+                .bundle
+                .as_deref()
+                .unwrap_or(".".as_ref())
+                .join(&args.file),
             args.rootless,
         ),
         Command::Features => features::run(),
