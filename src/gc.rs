@@ -61,7 +61,11 @@ struct Leftover {
 pub fn run(globals: &Globals, args: &cli::Gc) -> Result<()> {
     let mut leftovers = Vec::new();
     for directory in globals.root.all()? {
-        leftovers.extend(look_at(&directory, args)?);
+        match look_at(&directory, args) {
+            Ok(leftover) => leftovers.extend(leftover),
+            // One that is in trouble must not save the others.
+            Err(error) => log::warn!("{}: {error}", directory.path().display()),
+        }
     }
     match args.format {
         Format::Json => output::json_line(&leftovers)?,

@@ -140,8 +140,10 @@ impl<'a, T: DeserializeOwned> Report<'a, T> {
         if let Some(field) = missing_field(&placed.fault.message) {
             let member = place.then(field);
             let at = tree.extent(&place)?.start + 1;
+            let rest = copy.text()[at..].trim_ascii_start();
+            let comma = if rest.starts_with(b"}") { "" } else { "," };
             for stand_in in STAND_INS {
-                let insertion = format!("{:?}:{stand_in},", field);
+                let insertion = format!("{field:?}:{stand_in}{comma}");
                 if let Some(text) = self.attempt(copy, at..at, &insertion, &member) {
                     return Some(text);
                 }
@@ -262,6 +264,22 @@ mod tests {
         );
         assert!(
             found.iter().any(|f| f.contains("root.readonly")),
+            "{found:#?}"
+        );
+    }
+
+    #[test]
+    fn an_empty_object_hides_nothing_else() {
+        let found =
+            findings(r#"{"ociVersion": "1.0.2", "root": { }, "mounts": [{}, {"destination": 5}]}"#);
+        assert_eq!(found.len(), 3, "{found:#?}");
+        assert!(found[0].contains("root missing field `path`"), "{found:#?}");
+        assert!(
+            found[1].contains("mounts[0] missing field `destination`"),
+            "{found:#?}"
+        );
+        assert!(
+            found[2].contains("mounts[1].destination invalid type"),
             "{found:#?}"
         );
     }
