@@ -7,7 +7,7 @@ use crate::container::process::HostProcess;
 use crate::container::{ContainerId, Directory, Lock, Record, gate};
 use crate::context::Context as Globals;
 use crate::delete;
-use crate::error::{Context, Result};
+use crate::error::{Code, Context, Result};
 use crate::handover;
 use crate::hooks::Status;
 use crate::host_mounts;
@@ -91,9 +91,11 @@ pub fn create(
     };
     check_terminal(&wanted)?;
     let inherited = Inherited::of_caller(args)?;
-    let cgroups = globals
-        .cgroups()?
-        .manager(config.linux.cgroups_path.as_deref(), id.as_str())?;
+    let cgroups = globals.cgroups()?.manager(
+        config.linux.cgroups_path.as_deref(),
+        &config.annotations,
+        id.as_str(),
+    )?;
     let (directory, lock) = globals.root.create(id)?;
     let (built, mut record) = directory
         .keep_config(document.text())
@@ -200,21 +202,28 @@ fn bring_up(
     if existed {
         directory.write(record)?;
     }
-    record.cgroups.apply(&resources)?;
-    record.cgroups.apply_devices(&resources.devices)?;
+    let into_cgroup = record.cgroups.prepare(&resources)?;
     let gate = gate::make(directory.as_fd())?;
+    let runtime = Runtime {
+        config,
+        prestart: hooks_of_kind("prestart", &config.hooks.prestart, None)?,
+        create_runtime: hooks_of_kind("createRuntime", &config.hooks.create_runtime, None)?,
+        state: record.state(Status::Creating),
+    };
+    let agent = Agent::of(config, record.state(Status::Creating));
     let mut launched = launch::launch(Launch {
         built,
-        cgroup_files: record.cgroups.attach_files()?,
-        into_cgroup: record.cgroups.clone_target()?,
+        into_cgroup,
+        admit: &mut |pid| {
+            let admitted = record.cgroups.admit(pid, &resources);
+            // A unit that somebody else was faster to start is not ours to stop.
+            record.cgroups_existed =
+                matches!(&admitted, Err(error) if error.code() == Code::Exists);
+            admitted
+        },
         gate: Some((gate, lock.as_fd())),
-        runtime: Some(Runtime {
-            config,
-            prestart: hooks_of_kind("prestart", &config.hooks.prestart, None)?,
-            create_runtime: hooks_of_kind("createRuntime", &config.hooks.create_runtime, None)?,
-            state: record.state(Status::Creating),
-        }),
-        agent: Agent::of(config, record.state(Status::Creating)),
+        runtime: Some(runtime),
+        agent,
     })?;
     if wanted.terminal == Terminal::HandedOver {
         handover::terminal(launched.terminal.take(), args.console_socket.as_deref())?;

@@ -53,11 +53,13 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
     foreground::hold_signals();
     let mut launched = launch::launch(Launch {
         built,
-        // The words that runc has for a --cgroup that is not there.
-        cgroup_files: cgroups
-            .attach_files()
-            .context(|| "error adding pid to cgroups")?,
         into_cgroup: cgroups.clone_target()?,
+        // The words that runc has for a --cgroup that is not there.
+        admit: &mut |_| {
+            cgroups
+                .attach_files()
+                .context(|| "error adding pid to cgroups")
+        },
         gate: None,
         runtime: None,
         agent: Agent::of(&config, record.state(directory.status(&record)?)),

@@ -1,8 +1,8 @@
 //! Cgroups: where a container's processes are counted, limited, frozen and found.
 //!
 //! ```text
-//! Driver::detect -> Driver::manager -> Manager { V1 | V2 }
-//!     create -> apply, apply_devices -> (processes attach themselves) ... -> remove
+//! Driver::detect -> Driver::manager -> Manager { V1 | V2 | Systemd }
+//!     create -> prepare -> (the process is made) -> admit -> (it attaches itself) ... -> remove
 //! ```
 //!
 //! One enum of managers, one file per kind; what kinds share is in `files` and `limits`.
@@ -26,10 +26,12 @@ mod freezer;
 mod hierarchies;
 mod limits;
 mod path;
+mod systemd;
 mod v1;
 mod v2;
 
 pub use path::CgroupPath;
+pub use systemd::Systemd;
 pub use v1::V1;
 pub use v2::V2;
 
@@ -40,7 +42,7 @@ use rustix::fs::{Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -53,25 +55,44 @@ const REMOVE_DEADLINE: Duration = Duration::from_secs(5);
 pub struct Driver {
     layout: Layout,
     rootless: bool,
+    systemd: bool,
 }
 
 impl Driver {
     /// Looks at the host. `rootless`: whoever asked for no cgroup may go without.
     pub fn detect(systemd: bool, rootless: bool) -> Result<Self> {
-        if systemd {
-            let message = "--systemd-cgroup: the systemd driver is not part of this build";
-            return Err(Error::new(Code::Unsupported, message).hint("leave the flag out"));
+        if systemd && !systemd::is_running() {
+            // runc's words.
+            let message = "systemd not running on this host, cannot use systemd cgroups manager";
+            return Err(Error::new(Code::Unsupported, message).hint("leave --systemd-cgroup out"));
         }
         Ok(Self {
             layout: hierarchies::detect()?,
             rootless,
+            systemd,
         })
     }
 
-    /// The manager of container `id` with `linux.cgroupsPath`; nothing is made yet.
-    pub fn manager(&self, cgroups_path: Option<&str>, id: &str) -> Result<Manager> {
+    /// The manager of container `id` with `linux.cgroupsPath`; nothing is made yet. The
+    /// annotations are the container's, some of which are properties for its systemd unit.
+    pub fn manager(
+        &self,
+        cgroups_path: Option<&str>,
+        annotations: &BTreeMap<String, String>,
+        id: &str,
+    ) -> Result<Manager> {
+        let needs_none = self.rootless && cgroups_path.is_none_or(str::is_empty);
+        if self.systemd {
+            let unit = Systemd::new(&self.layout, cgroups_path, annotations, id, self.rootless);
+            match unit {
+                Err(error) if needs_none && error.code() == Code::Unsupported => {
+                    log::debug!("doing without systemd: {error}");
+                }
+                result => return result.map(Manager::Systemd),
+            }
+        }
         let path = CgroupPath::new(cgroups_path, id)?;
-        let means = match (self.rootless, cgroups_path.is_none_or(str::is_empty)) {
+        let means = match (self.rootless, needs_none) {
             (false, _) => Means::Root,
             (true, false) => Means::Rootless,
             (true, true) => Means::BestEffort,
@@ -91,6 +112,8 @@ pub enum Manager {
     V1(V1),
     /// cgroup v2 by its file system.
     V2(V2),
+    /// Either, of a unit that systemd makes and removes.
+    Systemd(Systemd),
 }
 
 /// What may fail, by who we are and what was asked for.
@@ -188,11 +211,40 @@ pub struct MemoryEvents {
 impl Manager {
     /// Makes the cgroups, each with what a process needs to be let in, or nothing. One that
     /// was there before must be empty and not frozen (config-linux.md, "Control groups").
+    /// systemd's wait for a process.
     pub fn create(&mut self, resources: &Resources) -> Result<()> {
         match self {
             Self::V1(v1) => v1.create(resources),
             Self::V2(v2) => v2.create(resources),
+            Self::Systemd(unit) => unit.check_unused(),
         }
+    }
+
+    /// Sets all limits where the cgroups are there; returns the one for the first process to
+    /// be cloned into, as [`Self::clone_target`].
+    pub fn prepare(&self, resources: &Resources) -> Result<Option<OwnedFd>> {
+        if let Self::Systemd(_) = self {
+            return Ok(None);
+        }
+        self.apply(resources)?;
+        self.apply_devices(&resources.devices)?;
+        self.clone_target()
+    }
+
+    /// Takes in the first process, where that takes more than it can do for itself; returns
+    /// the files by which it does the rest.
+    pub fn admit(&mut self, pid: Pid, resources: &Resources) -> Result<AttachFiles> {
+        if let Self::Systemd(unit) = self {
+            unit.start(pid, resources)?;
+            match &mut *unit.files {
+                Self::V1(v1) => v1.adopt(resources)?,
+                Self::V2(v2) => v2.adopt(pid, resources)?,
+                Self::Systemd(_) => {}
+            }
+            unit.files.apply(resources)?;
+            unit.files.apply_devices(&resources.devices)?;
+        }
+        self.attach_files()
     }
 
     /// Sets the limits, all but the device rules.
@@ -200,6 +252,10 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.apply(resources),
             Self::V2(v2) => v2.apply(resources),
+            Self::Systemd(unit) => {
+                unit.set(resources)?;
+                unit.files.apply(resources)
+            }
         }
     }
 
@@ -209,6 +265,10 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.apply_devices(rules),
             Self::V2(v2) => v2.apply_devices(rules),
+            Self::Systemd(unit) => {
+                unit.set_devices(rules)?;
+                unit.files.apply_devices(rules)
+            }
         }
     }
 
@@ -217,6 +277,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.attach_files(),
             Self::V2(_) => Ok(AttachFiles::default()),
+            Self::Systemd(unit) => unit.files.attach_files(),
         }
     }
 
@@ -225,6 +286,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.clone_target(),
             Self::V2(v2) => v2.clone_target(),
+            Self::Systemd(unit) => unit.files.clone_target(),
         }
     }
 
@@ -234,6 +296,7 @@ impl Manager {
         let pids = match self {
             Self::V1(v1) => v1.processes()?,
             Self::V2(v2) => v2.processes()?,
+            Self::Systemd(unit) => return unit.files.processes(),
         };
         Ok(pids.into_iter().filter_map(Pid::from_raw).collect())
     }
@@ -244,6 +307,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.signal_all(signal),
             Self::V2(v2) => v2.signal_all(signal),
+            Self::Systemd(unit) => unit.files.signal_all(signal),
         }
     }
 
@@ -252,6 +316,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.freeze(),
             Self::V2(v2) => v2.freeze(),
+            Self::Systemd(unit) => unit.files.freeze(),
         }
     }
 
@@ -260,6 +325,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.thaw(),
             Self::V2(v2) => v2.thaw(),
+            Self::Systemd(unit) => unit.files.thaw(),
         }
     }
 
@@ -268,16 +334,29 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.is_frozen(),
             Self::V2(v2) => v2.is_frozen(),
+            Self::Systemd(unit) => unit.files.is_frozen(),
         }
     }
 
     /// Removes the cgroups and all below, waiting for dying processes up to five seconds.
     /// What is not there is no error; what cannot be removed is one that names who is in it.
     pub fn remove(&self) -> Result<()> {
-        let deadline = Instant::now() + REMOVE_DEADLINE;
+        self.remove_by(Instant::now() + REMOVE_DEADLINE)
+    }
+
+    fn remove_by(&self, deadline: Instant) -> Result<()> {
         match self {
             Self::V1(v1) => v1.remove(deadline),
             Self::V2(v2) => v2.remove(deadline),
+            Self::Systemd(unit) => unit.remove(deadline),
+        }
+    }
+
+    fn is_v2(&self) -> bool {
+        match self {
+            Self::V1(_) => false,
+            Self::V2(_) => true,
+            Self::Systemd(unit) => unit.files.is_v2(),
         }
     }
 
@@ -286,6 +365,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.exists(),
             Self::V2(v2) => v2.exists(),
+            Self::Systemd(unit) => unit.files.exists(),
         }
     }
 
@@ -294,6 +374,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.paths().collect(),
             Self::V2(v2) => v2.path().into_iter().collect(),
+            Self::Systemd(unit) => unit.files.paths(),
         }
     }
 
@@ -302,6 +383,7 @@ impl Manager {
         match self {
             Self::V1(v1) => ContainerMounts::V1(v1.mounts()),
             Self::V2(v2) => ContainerMounts::V2(v2.path().map(Path::to_owned)),
+            Self::Systemd(unit) => unit.files.mounts_for_container(),
         }
     }
 
@@ -311,6 +393,7 @@ impl Manager {
         match self {
             Self::V1(v1) => Ok(Self::V1(v1.sub(args)?)),
             Self::V2(v2) => Ok(Self::V2(v2.sub(args)?)),
+            Self::Systemd(unit) => Ok(Self::Systemd(unit.with(unit.files.sub(args)?))),
         }
     }
 
@@ -321,6 +404,7 @@ impl Manager {
         match self {
             Self::V1(v1) => Ok(Self::V1(v1.clone())),
             Self::V2(v2) => Ok(Self::V2(v2.of_process(pid)?)),
+            Self::Systemd(unit) => Ok(Self::Systemd(unit.with(unit.files.of_process(pid)?))),
         }
     }
 
@@ -331,6 +415,7 @@ impl Manager {
         match self {
             Self::V1(_) => Ok(()),
             Self::V2(v2) => v2.delegate(uid),
+            Self::Systemd(unit) => unit.files.delegate(uid),
         }
     }
 
@@ -339,6 +424,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.memory_events(),
             Self::V2(v2) => v2.memory_events(),
+            Self::Systemd(unit) => unit.files.memory_events(),
         }
     }
 }

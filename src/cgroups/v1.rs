@@ -73,6 +73,16 @@ impl V1 {
         found.map(|cgroup| cgroup.path.as_path())
     }
 
+    /// The one in the hierarchy that systemd keeps its units in.
+    pub(super) fn systemds_own(&self) -> Option<&Path> {
+        self.find("name=systemd")
+    }
+
+    /// The one with a controller.
+    pub(super) fn directory_of(&self, controller: &str) -> Option<&Path> {
+        self.find(controller)
+    }
+
     /// The one asked for what all have in common.
     fn main(&self) -> Option<&Path> {
         let any = || self.cgroups.first().map(|cgroup| cgroup.path.as_path());
@@ -111,6 +121,19 @@ impl V1 {
             }
         }
         self.cgroups.retain(|cgroup| !denied.contains(&cgroup.path));
+        Ok(())
+    }
+
+    /// Takes over the cgroups that systemd has made, with a process in them, and makes those
+    /// in hierarchies that it leaves alone. v2's is entered by being cloned into, for which it
+    /// is too late: it is systemd's, or there is none.
+    pub(super) fn adopt(&mut self, resources: &Resources) -> Result<()> {
+        self.cgroups
+            .retain(|cgroup| !cgroup.is_unified() || cgroup.path.exists());
+        for cgroup in self.cgroups.iter().filter(|cgroup| !cgroup.is_unified()) {
+            files::make(&cgroup.path, &mut Vec::new())?;
+            ready_cpuset(cgroup, resources)?;
+        }
         Ok(())
     }
 
@@ -322,6 +345,10 @@ fn create(cgroup: &Cgroup, resources: &Resources, made: &mut Vec<PathBuf>) -> Re
         Made::New => {}
         Made::Existing => super::check_unused(&cgroup.path, is_frozen(cgroup)?)?,
     }
+    ready_cpuset(cgroup, resources)
+}
+
+fn ready_cpuset(cgroup: &Cgroup, resources: &Resources) -> Result<()> {
     match cgroup.has("cpuset") {
         true => cpuset::inherit(&cgroup.path, &cgroup.mount, resources),
         false => Ok(()),

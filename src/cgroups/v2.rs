@@ -7,7 +7,7 @@ use super::limits::{self, Write};
 use super::path::{Base, CgroupPath};
 use super::{MemoryEvents, ebpf, events};
 use crate::config::resources::{DeviceRule, Resources};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Context, Error, Result};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
@@ -86,6 +86,14 @@ impl V2 {
         if files::make(&self.path, made)? == Made::Existing {
             super::check_unused(&self.path, is_frozen(&self.path)?)?;
         }
+        self.enable_controllers(resources)
+    }
+
+    /// Takes over a cgroup that systemd has made with `pid` in it, and hands it the
+    /// controllers that systemd knows nothing of.
+    pub(super) fn adopt(&self, pid: Pid, resources: &Resources) -> Result<()> {
+        self.of_process(pid)
+            .context(|| "looking where systemd has put the container's process")?;
         self.enable_controllers(resources)
     }
 
@@ -234,7 +242,10 @@ impl V2 {
             }
         }
         let paused = is_frozen(dir)?;
-        if !paused && let Err(error) = self.freeze() {
+        if !paused
+            && let Err(error) = self.freeze()
+            && dir.exists()
+        {
             log::warn!("signalling without freezing first: {error}");
         }
         let result = self

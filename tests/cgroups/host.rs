@@ -1,6 +1,7 @@
 //! Cgroups and processes for tests.
 
 use rustix::process::Signal;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -41,7 +42,9 @@ impl Cgroup {
         let driver = Driver::detect(false, false).unwrap();
         let parent = format!("tare-test-{}-{test}", std::process::id());
         let path = format!("/{parent}/box");
-        let manager = driver.manager(Some(&path), "unused").unwrap();
+        let manager = driver
+            .manager(Some(&path), &BTreeMap::new(), "unused")
+            .unwrap();
         Some(Self { manager, parent })
     }
 
@@ -84,7 +87,7 @@ impl Cgroup {
         let v2 = match &self.manager {
             Manager::V1(_) if !Path::new("/sys/fs/cgroup/unified").exists() => None,
             Manager::V1(_) => Some(self.dir("unified")),
-            Manager::V2(_) => Some(self.dir("")),
+            _ => Some(self.dir("")),
         };
         let join = v2.map_or(":".to_owned(), |dir| {
             format!("echo 0 >{}/cgroup.procs || exit 9", dir.display())

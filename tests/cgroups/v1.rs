@@ -3,6 +3,7 @@
 use crate::host::{Cgroup, resources, wait_until};
 use rustix::process::Signal;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use tare::cgroups::{ContainerMounts, Driver, Manager};
@@ -377,7 +378,9 @@ fn relative_paths_lie_below_our_own_cgroup() {
         return;
     }
     let driver = Driver::detect(false, false).unwrap();
-    let manager = driver.manager(None, "tare-test-own").unwrap();
+    let manager = driver
+        .manager(None, &BTreeMap::new(), "tare-test-own")
+        .unwrap();
     let own = fs::read_to_string("/proc/self/cgroup").unwrap();
     let paths: Vec<_> = manager
         .paths()

@@ -3,6 +3,7 @@
 use crate::host::{Cgroup, resources, wait_until};
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -284,7 +285,9 @@ fn below_a_cgroup_with_processes_only_threads_can_be_limited() {
     let _process = outer.spawn("sleep 60");
     let path = format!("/{}/box/inner/most", outer.parent);
     let driver = Driver::detect(false, false).unwrap();
-    let mut inner = driver.manager(Some(&path), "unused").unwrap();
+    let mut inner = driver
+        .manager(Some(&path), &BTreeMap::new(), "unused")
+        .unwrap();
     let memory = resources(json!({"memory": {"limit": 1 << 20}}));
     if has("memory") {
         let error = inner.create(&memory).unwrap_err().to_string();
@@ -371,7 +374,9 @@ fn relative_paths_lie_beside_our_own_cgroup() {
         return;
     }
     let driver = Driver::detect(false, false).unwrap();
-    let manager = driver.manager(None, "tare-test-own").unwrap();
+    let manager = driver
+        .manager(None, &BTreeMap::new(), "tare-test-own")
+        .unwrap();
     let own = fs::read_to_string("/proc/self/cgroup").unwrap();
     let own = Path::new(own.trim().strip_prefix("0::").unwrap());
     let parent = own.parent().unwrap_or(own).strip_prefix("/").unwrap();
