@@ -154,10 +154,11 @@ impl Means {
             }
             Self::BestEffort => {
                 let message = format!("{field}: no permission to make a cgroup to set it in");
-                Error::new(Code::Unsupported, message).hint(
-                    "have one delegated to you and name it in linux.cgroupsPath, \
-                     or use --systemd-cgroup",
-                )
+                Error::new(Code::Unsupported, message).hint(format!(
+                    "have one delegated to you and name it in linux.cgroupsPath, or use \
+                     --systemd-cgroup, for which {}",
+                    systemd::NO_USER_MANAGER
+                ))
             }
         }
     }
@@ -236,10 +237,12 @@ impl Manager {
     pub fn admit(&mut self, pid: Pid, resources: &Resources) -> Result<AttachFiles> {
         if let Self::Systemd(unit) = self {
             unit.start(pid, resources)?;
-            match &mut *unit.files {
-                Self::V1(v1) => v1.adopt(resources)?,
-                Self::V2(v2) => v2.adopt(pid, resources)?,
-                Self::Systemd(_) => {}
+            if let Self::V1(v1) = &mut *unit.files {
+                v1.adopt(resources)?;
+            }
+            unit.move_in(pid)?;
+            if let Self::V2(v2) = &*unit.files {
+                v2.adopt(pid, resources)?;
             }
             unit.files.apply(resources)?;
             unit.files.apply_devices(&resources.devices)?;

@@ -1,10 +1,10 @@
-//! cgroups on v1 hierarchies: where a container is, what it may use, and that nothing of
-//! it stays.
+//! cgroups: where a container is, what it may use, and that nothing of it stays; on v1 and
+//! on v2, with systemd and without.
 
-use crate::harness::{Container, Sandbox, skip, tests, wait_for};
+use crate::harness::{Container, Sandbox, host, skip, tests, wait_for};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 tests![
     container_is_in_every_hierarchy,
@@ -35,17 +35,10 @@ tests![
     exec_after_the_cgroup_moved,
 ];
 
-/// The container's directory in one hierarchy; skips where that is not mounted.
-fn dir(c: &Container, controller: &str) -> PathBuf {
-    let root = PathBuf::from("/sys/fs/cgroup").join(controller);
-    if !root.join("tasks").exists() {
-        skip(&format!("no {controller} controller on v1"));
-    }
-    root.join(&c.id)
-}
-
-fn value(c: &Container, controller: &str, file: &str) -> String {
-    let path = dir(c, controller).join(file);
+/// What a file of `controller` says: one of v1's, or what it is on v2.
+fn value(c: &Container, controller: &str, v1: &str, v2: &str) -> String {
+    let file = if host::is_v2() { v2 } else { v1 };
+    let path = c.cgroup(controller).join(file);
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     text.trim().into()
 }
@@ -57,31 +50,33 @@ fn with_resources(t: &Sandbox, resources: Value) -> Container<'_> {
     c
 }
 
-/// Controller list and path of each line of /proc/PID/cgroup, without v2's.
+/// Controller list and path of each line of /proc/PID/cgroup, on v1 without v2's.
 fn placed(c: &Container) -> Vec<(String, String)> {
     let text = fs::read_to_string(c.proc("cgroup")).unwrap();
-    text.lines()
+    let found: Vec<_> = text
+        .lines()
         .filter_map(|line| {
             let mut parts = line.splitn(3, ':').skip(1);
             let pair = (parts.next()?.to_owned(), parts.next()?.to_owned());
-            (!pair.0.is_empty()).then_some(pair)
+            (host::is_v2() || !pair.0.is_empty()).then_some(pair)
         })
-        .collect()
+        .collect();
+    assert!(!found.is_empty(), "{text}");
+    found
 }
 
 fn container_is_in_every_hierarchy(t: &Sandbox) {
     let mut c = t.container();
     c.run_sleeping();
-    let found = placed(&c);
-    if found.is_empty() {
-        skip("no v1 hierarchies");
-    }
-    for (controllers, path) in found {
-        assert_eq!(path, format!("/{}", c.id), "{controllers}");
+    for (controllers, path) in placed(&c) {
+        assert_eq!(path, host::cgroup(&c.id), "{controllers}");
     }
 }
 
 fn nested_path(t: &Sandbox) {
+    if host::systemd() {
+        skip("systemd nests slices, see systemd::slices_are_nested");
+    }
     let mut c = t.container();
     let path = format!("/{}/deep/er", c.id);
     c.set("/linux/cgroupsPath", json!(path));
@@ -91,15 +86,20 @@ fn nested_path(t: &Sandbox) {
     }
     c.delete_force().ok();
     // The parents may be other containers' as well, and stay; nothing of ours is in them.
-    for entry in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-        assert!(!entry.path().join(&path[1..]).exists(), "{entry:?}");
-        let _ = fs::remove_dir(entry.path().join(&c.id).join("deep"));
-        let _ = fs::remove_dir(entry.path().join(&c.id));
+    let root = Path::new("/sys/fs/cgroup");
+    let mounts = fs::read_dir(root).unwrap().flatten().map(|e| e.path());
+    for mount in mounts.chain([root.to_owned()]) {
+        assert!(!mount.join(&path[1..]).exists(), "{mount:?}");
+        let _ = fs::remove_dir(mount.join(&c.id).join("deep"));
+        let _ = fs::remove_dir(mount.join(&c.id));
     }
 }
 
-/// Below the cgroup of whoever calls the runtime.
+/// Below the cgroup of whoever calls the runtime, or on v2 beside it.
 fn relative_path(t: &Sandbox) {
+    if host::systemd() {
+        skip("a path for systemd is none of files");
+    }
     let mut c = t.container();
     let path = c.id.clone();
     c.set("/linux/cgroupsPath", json!(path));
@@ -118,11 +118,12 @@ fn default_path(t: &Sandbox) {
     let mut c = t.container();
     c.unset("/linux/cgroupsPath");
     c.run_sleeping();
+    let end = match host::systemd() {
+        true => format!("/system.slice/tare-{}.scope", c.id),
+        false => format!("/{}", c.id),
+    };
     for (controllers, found) in placed(&c) {
-        assert!(
-            found.ends_with(&format!("/{}", c.id)),
-            "{controllers}: {found}"
-        );
+        assert!(found.ends_with(&end), "{controllers}: {found}");
     }
     c.delete_force().ok();
     t.assert_nothing_left();
@@ -133,7 +134,9 @@ fn path_cannot_climb(t: &Sandbox) {
     c.set("/linux/cgroupsPath", json!(format!("/../../{}", c.id)));
     c.args(["sleep", "1000"]);
     let out = c.run_with(&["--detach"]).run();
-    if out.status == 0 {
+    if host::systemd() {
+        out.fails().says("slice:prefix:name");
+    } else if out.status == 0 {
         for (controllers, found) in placed(&c) {
             assert_eq!(found, format!("/{}", c.id), "{controllers}");
         }
@@ -145,7 +148,7 @@ fn path_cannot_climb(t: &Sandbox) {
 fn gone_after_delete(t: &Sandbox) {
     let mut c = t.container();
     c.run_sleeping();
-    let pids = dir(&c, "pids");
+    let pids = c.cgroup("pids");
     assert!(pids.exists());
     c.delete_force().ok();
     assert!(!pids.exists());
@@ -161,12 +164,12 @@ fn gone_after_run(t: &Sandbox) {
 fn gone_with_sub_cgroups(t: &Sandbox) {
     let mut c = t.container();
     c.run_sleeping();
-    let _ = dir(&c, "pids");
     for controller in ["pids", "memory", "systemd"] {
-        let dir = PathBuf::from("/sys/fs/cgroup").join(controller).join(&c.id);
-        if dir.exists() {
-            fs::create_dir_all(dir.join("sub/sub")).unwrap();
-        }
+        let Some(mount) = host::hierarchy(controller) else {
+            continue;
+        };
+        let dir = mount.join(&host::cgroup(&c.id)[1..]);
+        fs::create_dir_all(dir.join("sub/sub")).unwrap();
     }
     c.delete_force().ok();
     t.assert_nothing_left();
@@ -178,7 +181,8 @@ fn pause_freezes(t: &Sandbox) {
     let run = c.run_with(&["--detach"]).run().ok();
     wait_for("a tick", || run.later().contains("tick"));
     c.verb(&["pause"]).run().ok();
-    assert_eq!(value(&c, "freezer", "freezer.state"), "FROZEN");
+    let frozen = value(&c, "freezer", "freezer.state", "cgroup.freeze");
+    assert_eq!(frozen, if host::is_v2() { "1" } else { "FROZEN" });
     let before = run.later();
     std::thread::sleep(std::time::Duration::from_millis(200));
     assert_eq!(run.later(), before);
@@ -217,12 +221,16 @@ fn kill_of_paused(t: &Sandbox) {
 
 fn frozen_cgroup_is_refused(t: &Sandbox) {
     let mut c = t.container();
-    let freezer = dir(&c, "freezer");
+    let freezer = c.cgroup("freezer");
     fs::create_dir(&freezer).unwrap();
-    fs::write(freezer.join("freezer.state"), "FROZEN").unwrap();
+    let (file, frozen, thawed) = match host::is_v2() {
+        true => ("cgroup.freeze", "1", "0"),
+        false => ("freezer.state", "FROZEN", "THAWED"),
+    };
+    fs::write(freezer.join(file), frozen).unwrap();
     c.args(["true"]);
     let out = c.run();
-    let _ = fs::write(freezer.join("freezer.state"), "THAWED");
+    let _ = fs::write(freezer.join(file), thawed);
     let _ = fs::remove_dir(&freezer);
     out.fails().mentions("frozen");
     t.assert_nothing_left();
@@ -231,9 +239,8 @@ fn frozen_cgroup_is_refused(t: &Sandbox) {
 fn non_empty_cgroup_is_refused(t: &Sandbox) {
     let mut first = t.container();
     first.run_sleeping();
-    let _ = dir(&first, "pids");
     let mut c = t.container();
-    let path = format!("/{}", first.id);
+    let path = host::cgroups_path(&first.id);
     c.set("/linux/cgroupsPath", json!(path)).args(["true"]);
     c.create().fails().mentions("cgroup");
     assert_eq!(
@@ -241,38 +248,38 @@ fn non_empty_cgroup_is_refused(t: &Sandbox) {
         "running",
         "it must not suffer from the failure"
     );
-    assert!(dir(&first, "pids").exists());
+    assert!(first.cgroup("pids").exists());
     first.delete_force().ok();
     t.assert_nothing_left();
 }
 
 fn empty_cgroup_is_taken(t: &Sandbox) {
     let mut c = t.container();
-    fs::create_dir(dir(&c, "pids")).unwrap();
+    fs::create_dir(c.cgroup("pids")).unwrap();
     c.args(["true"]).run().ok();
     t.assert_nothing_left();
 }
 
 fn memory_limits(t: &Sandbox) {
     let mib = 1 << 20;
-    let c = with_resources(
-        t,
-        json!({"memory": {"limit": 64 * mib, "reservation": 32 * mib, "swappiness": 42}}),
-    );
-    assert_eq!(
-        value(&c, "memory", "memory.limit_in_bytes"),
-        (64 * mib).to_string()
-    );
-    assert_eq!(
-        value(&c, "memory", "memory.soft_limit_in_bytes"),
-        (32 * mib).to_string()
-    );
-    assert_eq!(value(&c, "memory", "memory.swappiness"), "42");
+    let mut memory = json!({"limit": 64 * mib, "reservation": 32 * mib});
+    if !host::is_v2() {
+        memory["swappiness"] = json!(42);
+    }
+    let c = with_resources(t, json!({"memory": memory}));
+    let value = |v1, v2| value(&c, "memory", v1, v2);
+    let limit = value("memory.limit_in_bytes", "memory.max");
+    assert_eq!(limit, (64 * mib).to_string());
+    let reservation = value("memory.soft_limit_in_bytes", "memory.low");
+    assert_eq!(reservation, (32 * mib).to_string());
+    if !host::is_v2() {
+        assert_eq!(value("memory.swappiness", ""), "42");
+    }
 }
 
 fn memory_limit_is_enforced(t: &Sandbox) {
     let mut c = t.container();
-    let _ = dir(&c, "memory");
+    let _ = c.cgroup("memory");
     c.set("/linux/resources/memory", json!({"limit": 8 << 20}));
     c.mount("/tmp", "tmpfs", "tmpfs", &[]);
     // The shell is killed, or what it runs.
@@ -282,7 +289,7 @@ fn memory_limit_is_enforced(t: &Sandbox) {
 
 fn pids_limit(t: &Sandbox) {
     let mut c = with_resources(t, json!({"pids": {"limit": 20}}));
-    assert_eq!(value(&c, "pids", "pids.max"), "20");
+    assert_eq!(value(&c, "pids", "pids.max", "pids.max"), "20");
     c.delete_force().ok();
     c.script("for i in $(busybox seq 50); do sleep 1000 & done; wait");
     c.run().fails().says("can't fork");
@@ -290,9 +297,13 @@ fn pids_limit(t: &Sandbox) {
 
 fn pids_limit_unlimited(t: &Sandbox) {
     let c = with_resources(t, json!({"pids": {"limit": -1}}));
-    assert_eq!(value(&c, "pids", "pids.max"), "max");
+    assert_eq!(value(&c, "pids", "pids.max", "pids.max"), "max");
+    if host::systemd() {
+        // Without a limit of its own it has the host's for units (DefaultTasksMax=).
+        return;
+    }
     let c = with_resources(t, json!({"pids": {}}));
-    assert_eq!(value(&c, "pids", "pids.max"), "max");
+    assert_eq!(value(&c, "pids", "pids.max", "pids.max"), "max");
 }
 
 fn cpu_limits(t: &Sandbox) {
@@ -300,14 +311,23 @@ fn cpu_limits(t: &Sandbox) {
         t,
         json!({"cpu": {"shares": 512, "quota": 50000, "period": 100000}}),
     );
-    assert_eq!(value(&c, "cpu", "cpu.shares"), "512");
-    assert_eq!(value(&c, "cpu", "cpu.cfs_quota_us"), "50000");
-    assert_eq!(value(&c, "cpu", "cpu.cfs_period_us"), "100000");
+    if host::is_v2() {
+        assert_eq!(value(&c, "cpu", "", "cpu.weight"), "59");
+        assert_eq!(value(&c, "cpu", "", "cpu.max"), "50000 100000");
+        return;
+    }
+    assert_eq!(value(&c, "cpu", "cpu.shares", ""), "512");
+    assert_eq!(value(&c, "cpu", "cpu.cfs_quota_us", ""), "50000");
+    assert_eq!(value(&c, "cpu", "cpu.cfs_period_us", ""), "100000");
 }
 
 fn cpuset(t: &Sandbox) {
+    if host::hierarchy("cpuset").is_none() {
+        skip("this host has no cpuset controller");
+    }
     let c = with_resources(t, json!({"cpu": {"cpus": "0", "mems": "0"}}));
-    assert_eq!(value(&c, "cpuset", "cpuset.cpus"), "0");
+    let cpus = value(&c, "cpuset", "cpuset.cpus", "cpuset.cpus");
+    assert_eq!(cpus, "0");
     c.exec(&["grep", "Cpus_allowed_list", "/proc/self/status"])
         .ok()
         .prints("Cpus_allowed_list:\t0");
@@ -319,13 +339,18 @@ fn docker_zeroes_mean_unset(t: &Sandbox) {
         json!({"cpu": {"shares": 0, "quota": 0, "period": 0}, "blockIO": {"weight": 0},
                "memory": {"disableOOMKiller": false}, "pids": {}}),
     );
-    assert_eq!(value(&c, "cpu", "cpu.shares"), "1024");
-    assert_eq!(value(&c, "cpu", "cpu.cfs_quota_us"), "-1");
+    if host::is_v2() {
+        assert_eq!(value(&c, "cpu", "", "cpu.weight"), "100");
+        assert_eq!(value(&c, "cpu", "", "cpu.max"), "max 100000");
+        return;
+    }
+    assert_eq!(value(&c, "cpu", "cpu.shares", ""), "1024");
+    assert_eq!(value(&c, "cpu", "cpu.cfs_quota_us", ""), "-1");
 }
 
 fn limit_that_the_kernel_refuses(t: &Sandbox) {
     let mut c = t.container();
-    let _ = dir(&c, "cpuset");
+    let _ = c.cgroup("cpuset");
     c.set("/linux/resources/cpu", json!({"cpus": "4000"}));
     c.args(["true"]).run().fails().says("cpuset.cpus");
     t.assert_nothing_left();
@@ -334,7 +359,7 @@ fn limit_that_the_kernel_refuses(t: &Sandbox) {
 /// What is set up in the container counts against its limit: it must be next to nothing.
 fn half_a_megabyte_suffices(t: &Sandbox) {
     let mut c = t.container();
-    let _ = dir(&c, "memory");
+    let _ = c.cgroup("memory");
     c.set("/linux/resources/memory", json!({"limit": 512 << 10}));
     c.args(["true"]).run().ok();
 }
@@ -349,7 +374,7 @@ fn processes_of_exec_are_limited(t: &Sandbox) {
 /// An init that moves itself into a sub-cgroup takes nobody along, and loses no one.
 fn exec_after_the_cgroup_moved(t: &Sandbox) {
     let c = with_resources(t, json!({"devices": [{"allow": false, "access": "rwm"}]}));
-    let sub = dir(&c, "pids").join("sub");
+    let sub = c.cgroup("pids").join("sub");
     fs::create_dir(&sub).unwrap();
     fs::write(sub.join("cgroup.procs"), c.pid().to_string()).unwrap();
     c.exec(&["echo", "in"]).ok().prints("in");

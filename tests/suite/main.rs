@@ -30,6 +30,7 @@ mod rootfs;
 mod run;
 mod seccomp;
 mod symlinks;
+mod systemd;
 mod tty;
 mod user_namespaces;
 
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         tty::tests(),
         descriptors::tests(),
         cgroups::tests(),
+        systemd::tests(),
         config::tests(),
         robust::tests(),
     ];

@@ -288,7 +288,7 @@ impl Connection {
 }
 
 /// What one needs to have a systemd of one's own.
-pub(super) const NO_USER_MANAGER: &str = "a systemd of the user's own is needed: log in through PAM, \
+pub(in crate::cgroups) const NO_USER_MANAGER: &str = "a systemd of the user's own is needed: log in through PAM, \
      or have root run `loginctl enable-linger`, and set XDG_RUNTIME_DIR";
 
 const JOBS: &str = "type='signal',sender='org.freedesktop.systemd1',\

@@ -21,8 +21,10 @@ use super::limits::Group;
 use super::{CgroupPath, Manager, Means, V1, V2, files, limits};
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
+pub(super) use connection::NO_USER_MANAGER;
 use connection::{Answer, Connection, Instance};
 use properties::{Property, property};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -110,7 +112,7 @@ impl Systemd {
     /// Refuses a unit that somebody else uses, before there is a process to put into it.
     pub(super) fn check_unused(&self) -> Result<()> {
         match self.directory() {
-            Some(dir) => super::check_unused(&dir, false),
+            Some(dir) => super::check_unused(&dir, self.files.is_frozen()?),
             None => Ok(()),
         }
     }
@@ -155,23 +157,35 @@ impl Systemd {
             }
         };
         match systemd.job(&job)?.as_str() {
-            "done" => self.move_in(pid),
+            "done" => Ok(()),
             result => Err(systemd
                 .failed(&format!("the job ended as {result:?}"))
                 .hint(format!("see: systemctl status {}", self.unit.name))),
         }
     }
 
-    /// What systemd leaves: a slice is started without a process.
-    fn move_in(&self, pid: Pid) -> Result<()> {
+    /// What systemd leaves: a slice is started without a process. Those of v1 it enters by
+    /// itself.
+    pub(super) fn move_in(&self, pid: Pid) -> Result<()> {
         if !self.unit.is_slice() {
             return Ok(());
         }
-        let Some(dir) = self.directory() else {
+        let Some(dir) = self.files.clone_target()? else {
             return Ok(());
         };
+        let moving = || {
+            format!(
+                "moving process {} into {}",
+                pid.as_raw_nonzero(),
+                self.unit.name
+            )
+        };
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&dir, "cgroup.procs", flags, Mode::empty());
         let pid = pid.as_raw_nonzero().to_string();
-        files::write_named(&dir.join("cgroup.procs"), &pid)
+        file.and_then(|file| rustix::io::write(file, pid.as_bytes()))
+            .map(drop)
+            .context(moving)
     }
 
     /// Changes limits.

@@ -3,6 +3,7 @@
 
 mod command;
 mod container;
+pub mod host;
 mod leftovers;
 mod terminal;
 
@@ -174,12 +175,14 @@ impl Sandbox {
         self.made.get()
     }
 
-    /// The runtime with these arguments behind `--root`.
+    /// The runtime with these arguments behind `--root` and what else is global.
     pub fn tare<A: AsRef<str>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let root = self.root();
+        let driver = host::systemd().then_some("--systemd-cgroup");
         self.command(runtime())
             .arg("--root")
             .arg(root.to_str().unwrap())
+            .args(driver)
             .args(args)
     }
 
