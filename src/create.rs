@@ -1,22 +1,26 @@
 //! `create`: from a bundle to a container that waits for `start`.
 
-use crate::cgroups::Manager;
+use crate::cgroups::{Claim, Manager};
 use crate::cli::{self, NewContainer};
-use crate::config::{self, Config, Document};
+use crate::config::{self, Config, Document, Mount};
 use crate::container::process::HostProcess;
 use crate::container::{ContainerId, Directory, Lock, Record, gate};
 use crate::context::Context as Globals;
 use crate::delete;
-use crate::error::{Code, Context, Result};
+use crate::error::{Code, Context, Error, Result};
 use crate::handover;
 use crate::hooks::Status;
 use crate::host_mounts;
+use crate::intel_rdt::Groups;
 use crate::launch::agent::Agent;
 use crate::launch::{self, HELD_BACK, Launch, Running, Runtime};
 use crate::notify;
 use crate::plan::build::{self, Built, Request, hooks_of_kind};
 use crate::sys::signals::{self, SignalSet};
 use crate::terminal::users_size;
+use rustix::fs::Uid;
+use rustix::process::Pid;
+use std::cell::Cell;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -103,7 +107,9 @@ pub fn create(
         .inspect_err(|_| remove_empty(&directory))?;
     // From here on whoever interrupts us is heard only between two steps.
     signals::block(&SignalSet::of(HELD_BACK));
-    match bring_up(&wanted, &directory, &lock, &mut record, built) {
+    // Kept until the container's process can be seen in its cgroup, or all is undone.
+    let mut claim = Claim::none();
+    match bring_up(&wanted, &directory, &lock, &mut record, built, &mut claim) {
         Ok(init) => Ok(Created {
             directory,
             record,
@@ -191,18 +197,20 @@ fn bring_up(
     lock: &Lock,
     record: &mut Record,
     built: Built,
+    claim: &mut Claim,
 ) -> Result<Running> {
     let Wanted { args, config, .. } = wanted;
     let resources = config.linux.resources.clone().unwrap_or_default();
-    // Until they are known to be ours, nobody in them is: of two creates with one cgroupsPath,
-    // the one that comes second may have seen none.
-    let existed = std::mem::replace(&mut record.cgroups_existed, true);
-    record.cgroups.create(&resources)?;
-    record.cgroups_existed = false;
-    if existed {
+    *claim = record.cgroups.create(&resources)?;
+    if !record.cgroups.needs_process() {
+        record.owns_cgroups = true;
         directory.write(record)?;
     }
     let into_cgroup = record.cgroups.prepare(&resources)?;
+    if let (Some(groups), Some(rdt)) = (&record.intel_rdt, &config.linux.intel_rdt) {
+        groups.make(rdt)?;
+    }
+    let owned_by_container = owns_cgroup(config, &built);
     let gate = gate::make(directory.as_fd())?;
     let runtime = Runtime {
         config,
@@ -211,20 +219,35 @@ fn bring_up(
         state: record.state(Status::Creating),
     };
     let agent = Agent::of(config, record.state(Status::Creating));
-    let mut launched = launch::launch(Launch {
+    let owned = Cell::new(record.owns_cgroups);
+    let launched = launch::launch(Launch {
         built,
         into_cgroup,
-        admit: &mut |pid| {
-            let admitted = record.cgroups.admit(pid, &resources);
-            // A unit that somebody else was faster to start is not ours to stop.
-            record.cgroups_existed =
-                matches!(&admitted, Err(error) if error.code() == Code::Exists);
-            admitted
+        admit: &|pid| {
+            if record.cgroups.needs_process() {
+                record.cgroups.start(pid, &resources)?;
+                owned.set(true);
+                directory.write(&Record {
+                    owns_cgroups: true,
+                    ..record.clone()
+                })?;
+            }
+            record.cgroups.admit(pid, &resources)
         },
+        cgroups: &record.cgroups,
         gate: Some((gate, lock.as_fd())),
         runtime: Some(runtime),
         agent,
-    })?;
+    });
+    record.owns_cgroups = owned.get();
+    let mut launched = launched?;
+    if let Some(groups) = &record.intel_rdt {
+        groups.add(launched.pid.as_raw_nonzero().get())?;
+    }
+    if owned_by_container {
+        let user = config.require_process()?.user.uid;
+        record.cgroups.delegate(host_uid(launched.pid, user)?)?;
+    }
     if wanted.terminal == Terminal::HandedOver {
         handover::terminal(launched.terminal.take(), args.console_socket.as_deref())?;
     }
@@ -232,7 +255,37 @@ fn bring_up(
     record.process = Some(HostProcess::current(launched.pid)?);
     directory.write(record)?;
     handover::pid_file(launched.pid, args.pid_file.as_deref())?;
-    launched.release()
+    launched
+        .release()
+        .map_err(|error| record.cgroups.explain_kill(error))
+}
+
+/// Whether the container is to have cgroups of its own: it sees nothing above its own, and may
+/// write (config-linux.md, "Cgroup ownership").
+fn owns_cgroup(config: &Config, built: &Built) -> bool {
+    let is_cgroups = |mount: &&Mount| matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"));
+    let mut mounts = config.mounts.iter().filter(is_cgroups);
+    built.plan.namespaces.makes(libc::CLONE_NEWCGROUP as u64)
+        && mounts.any(|mount| !mount.is_read_only())
+}
+
+/// What the host calls the user `uid` of the process: new and joined user namespaces look the
+/// same from here (user_namespaces(7), "/proc/PID/uid_map").
+fn host_uid(pid: Pid, uid: u32) -> Result<Uid> {
+    let path = format!("/proc/{}/uid_map", pid.as_raw_nonzero());
+    let map = std::fs::read_to_string(&path).context(|| format!("reading {path}"))?;
+    let found = map.lines().find_map(|line| {
+        let numbers: Vec<u32> = line.split_whitespace().flat_map(str::parse).collect();
+        let [inside, outside, count] = numbers[..] else {
+            return None;
+        };
+        let offset = uid.checked_sub(inside).filter(|offset| *offset < count)?;
+        outside.checked_add(offset)
+    });
+    found.map(Uid::from_raw).ok_or_else(|| {
+        let message = format!("process.user.uid: {path} has nobody for {uid}");
+        Error::new(Code::InvalidConfig, message)
+    })
 }
 
 fn check_terminal(wanted: &Wanted<'_>) -> Result<()> {
@@ -266,8 +319,12 @@ fn intent(wanted: &Wanted<'_>, cgroups: Manager, built: &Built) -> Result<Record
         creator: HostProcess::current(rustix::process::getpid())?,
         process: None,
         mounts_before: host_mounts::before(plan)?,
-        cgroups_existed: cgroups.paths().first().is_some_and(|path| path.exists()),
+        owns_cgroups: false,
         cgroups,
+        intel_rdt: match &config.linux.intel_rdt {
+            Some(rdt) => Some(Groups::planned(rdt, wanted.id.as_str())?),
+            None => None,
+        },
         namespaces: plan.namespaces.new | joined,
         setgroups: plan.namespaces.setgroups,
         keyring: plan.keyring.clone(),

@@ -71,6 +71,10 @@ pub fn delete(directory: &Directory, id: &ContainerId, force: bool) -> Result<()
             .hint("kill it first, or use --force"));
         }
     }
+    if record.is_mere_intent() {
+        // It may have died between making them and saying that they are its own.
+        record.cgroups.remove_unused()?;
+    }
     destroy(directory, &record)
 }
 
@@ -109,6 +113,9 @@ pub fn destroy(directory: &Directory, record: &Record) -> Result<()> {
     kill_all(record)?;
     if !record.is_mere_intent() {
         record.cgroups.remove()?;
+    }
+    if let Some(groups) = &record.intel_rdt {
+        groups.remove()?;
     }
     host_mounts::remove(record)?;
     for hook in &record.poststop {

@@ -101,6 +101,13 @@ impl Error {
         self
     }
 
+    /// The same error, with what went wrong besides put behind it.
+    #[must_use]
+    pub fn followed_by(mut self, more: impl fmt::Display) -> Self {
+        self.message = format!("{}; {more}", self.message);
+        self
+    }
+
     /// The same error, with advice; the first advice given stays, being the closest.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -55,21 +55,27 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
         built,
         into_cgroup: cgroups.clone_target()?,
         // The words that runc has for a --cgroup that is not there.
-        admit: &mut |_| {
+        admit: &|_| {
             cgroups
                 .attach_files()
                 .context(|| "error adding pid to cgroups")
         },
+        cgroups: &record.cgroups,
         gate: None,
         runtime: None,
         agent: Agent::of(&config, record.state(directory.status(&record)?)),
     })?;
+    if let Some(groups) = &record.intel_rdt {
+        groups.add(launched.pid.as_raw_nonzero().get())?;
+    }
     if args.detach {
         handover::terminal(launched.terminal.take(), args.console_socket.as_deref())?;
     }
     handover::pidfd(&launched.pidfd, args.pidfd_socket.as_deref())?;
     handover::pid_file(launched.pid, args.pid_file.as_deref())?;
-    let running = launched.execute()?;
+    let running = launched
+        .execute()
+        .map_err(|error| record.cgroups.explain_kill(error))?;
     if args.detach {
         return Ok(0);
     }

@@ -7,6 +7,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod amount;
 pub mod arguments;
 pub mod cgroups;
 pub mod cli;
@@ -16,13 +17,16 @@ pub mod context;
 pub mod create;
 pub mod delete;
 pub mod error;
+pub mod events;
 pub mod exec;
 pub mod features;
+pub mod flock;
 pub mod foreground;
 pub mod handover;
 pub mod hooks;
 pub mod host_mounts;
 pub mod init;
+pub mod intel_rdt;
 pub mod kill;
 pub mod launch;
 pub mod list;
@@ -43,4 +47,5 @@ pub mod state;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod terminal;
+pub mod update;
 pub mod version;

@@ -3,7 +3,7 @@
 use super::agent::Agent;
 use super::idmap::{UserNamespaces, map_ids};
 use super::{HELD_BACK, Launched, Runtime, mappings};
-use crate::cgroups::AttachFiles;
+use crate::cgroups::{AttachFiles, Manager};
 use crate::error::{Code, Context, Error, Result};
 use crate::hooks::{self, State, Status};
 use crate::init::gate::Gate;
@@ -25,6 +25,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 /// One side of it: ours.
 pub struct Conversation<'a> {
     plan: &'a Plan,
+    cgroups: &'a Manager,
     runtime: Option<Runtime<'a>>,
     agent: Option<Agent<'a>>,
     signals: OwnedFd,
@@ -42,6 +43,7 @@ impl<'a> Conversation<'a> {
     /// Begins it, with the process that was just made.
     pub fn new(
         plan: &'a Plan,
+        cgroups: &'a Manager,
         runtime: Option<Runtime<'a>>,
         agent: Option<Agent<'a>>,
         wire: Wire,
@@ -52,6 +54,7 @@ impl<'a> Conversation<'a> {
         let process = Child::new(pidfd);
         Ok(Self {
             plan,
+            cgroups,
             runtime,
             agent,
             signals: signals::descriptor(&SignalSet::of(HELD_BACK))
@@ -148,7 +151,11 @@ impl<'a> Conversation<'a> {
     }
 
     fn proceed(&self) -> Result<()> {
-        self.wire.send(&FromParent::Continue, &[])
+        match self.wire.send(&FromParent::Continue, &[]) {
+            // It died meanwhile: what it said, or how it ended, is the better error.
+            Err(error) if error.errno() == Some(libc::EPIPE) => Ok(()),
+            other => other,
+        }
     }
 
     fn write_mappings(&self) -> Result<()> {
@@ -269,7 +276,7 @@ impl<'a> Conversation<'a> {
             format!("the init stage ended before the container was set up: {how}"),
         );
         if how.contains("signal 9") {
-            error.hint("is the memory limit too low for it?")
+            self.cgroups.explain_kill(error)
         } else {
             error
         }

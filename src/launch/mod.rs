@@ -6,9 +6,9 @@ mod idmap;
 mod mappings;
 mod program;
 
-use crate::cgroups::AttachFiles;
+use crate::cgroups::{AttachFiles, Manager};
 use crate::config::Config;
-use crate::error::{Context, Error, Result};
+use crate::error::{Code, Context, Error, Result};
 use crate::hooks::{Hook, State};
 use crate::init::Invocation;
 use crate::init::gate::Gate;
@@ -32,7 +32,9 @@ pub struct Launch<'a> {
     pub into_cgroup: Option<OwnedFd>,
     /// Lets the process that was made into its cgroups; returns the files by which it enters
     /// the rest of them itself.
-    pub admit: &'a mut dyn FnMut(Pid) -> Result<AttachFiles>,
+    pub admit: &'a dyn Fn(Pid) -> Result<AttachFiles>,
+    /// Whose memory limit may be what kills it.
+    pub cgroups: &'a Manager,
     /// Where it waits for `start`, with the container's lock; none in exec.
     pub gate: Option<(Gate, BorrowedFd<'a>)>,
     /// What `create` does while the init stage waits.
@@ -87,7 +89,15 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
     };
     drop((theirs, program));
     log::debug!("the init stage is process {}", pid.as_raw_nonzero());
-    let conversation = Conversation::new(plan, launch.runtime, launch.agent, ours, pid, pidfd)?;
+    let conversation = Conversation::new(
+        plan,
+        launch.cgroups,
+        launch.runtime,
+        launch.agent,
+        ours,
+        pid,
+        pidfd,
+    )?;
     // While it loads the init stage, which waits for the plan.
     let cgroups = (launch.admit)(pid)?;
     conversation.send_plan(&launch.built.namespaces, &cgroups, launch.gate.as_ref())?;
@@ -139,12 +149,22 @@ pub struct Running {
 }
 
 impl Launched {
+    fn proceed(&self) -> Result<()> {
+        match self.wire.send(&FromParent::Continue, &[]) {
+            Err(error) if error.errno() == Some(libc::EPIPE) => Err(Error::new(
+                Code::System,
+                "the container's process was killed before it executed its program",
+            )),
+            other => other,
+        }
+    }
+
     /// Lets init go to the gate. It is recorded by now: from here on it lives by itself.
     ///
     /// # Errors
     /// Where it is gone.
     pub fn release(self) -> Result<Running> {
-        self.wire.send(&FromParent::Continue, &[])?;
+        self.proceed()?;
         self.process.release();
         Ok(Running {
             pid: self.pid,
@@ -158,7 +178,7 @@ impl Launched {
     /// # Errors
     /// What kept it from executing it.
     pub fn execute(self) -> Result<Running> {
-        self.wire.send(&FromParent::Continue, &[])?;
+        self.proceed()?;
         self.wire.await_execution()?;
         self.process.release();
         Ok(Running {

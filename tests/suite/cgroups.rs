@@ -1,10 +1,11 @@
-//! cgroups: where a container is, what it may use, and that nothing of it stays; on v1 and
-//! on v2, with systemd and without.
+//! cgroups: where a container is, what it may use, and that nothing of it stays.
 
-use crate::harness::{Container, Sandbox, host, skip, tests, wait_for};
-use serde_json::{Value, json};
+use crate::harness::limits::{check, is_v2, need};
+use crate::harness::{Command, Container, Running, Sandbox, host, skip, tests, wait_for};
+use serde_json::json;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 tests![
     container_is_in_every_hierarchy,
@@ -22,53 +23,41 @@ tests![
     frozen_cgroup_is_refused,
     non_empty_cgroup_is_refused,
     empty_cgroup_is_taken,
-    memory_limits,
-    memory_limit_is_enforced,
-    pids_limit,
-    pids_limit_unlimited,
-    cpu_limits,
-    cpuset,
-    docker_zeroes_mean_unset,
-    limit_that_the_kernel_refuses,
-    half_a_megabyte_suffices,
-    processes_of_exec_are_limited,
     exec_after_the_cgroup_moved,
+    same_cgroup_at_the_same_time,
+    too_little_memory_to_start,
+    owned_by_the_containers_root,
+    not_owned_where_it_is_read_only,
 ];
 
-/// What a file of `controller` says: one of v1's, or what it is on v2.
-fn value(c: &Container, controller: &str, v1: &str, v2: &str) -> String {
-    let file = if host::is_v2() { v2 } else { v1 };
-    let path = c.cgroup(controller).join(file);
-    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    text.trim().into()
+/// Freezes a cgroup, or lets it go on.
+fn set_frozen(freezer: &Path, frozen: bool) {
+    let (file, value) = match (is_v2(), frozen) {
+        (true, frozen) => ("cgroup.freeze", if frozen { "1" } else { "0" }),
+        (false, true) => ("freezer.state", "FROZEN"),
+        (false, false) => ("freezer.state", "THAWED"),
+    };
+    fs::write(freezer.join(file), value).unwrap();
 }
 
-fn with_resources(t: &Sandbox, resources: Value) -> Container<'_> {
-    let mut c = t.container();
-    c.set("/linux/resources", resources);
-    c.run_sleeping();
-    c
-}
-
-/// Controller list and path of each line of /proc/PID/cgroup, on v1 without v2's.
+/// Controller list and path of each line of /proc/PID/cgroup; on a host with v1 without v2's.
 fn placed(c: &Container) -> Vec<(String, String)> {
     let text = fs::read_to_string(c.proc("cgroup")).unwrap();
-    let found: Vec<_> = text
-        .lines()
+    text.lines()
         .filter_map(|line| {
             let mut parts = line.splitn(3, ':').skip(1);
             let pair = (parts.next()?.to_owned(), parts.next()?.to_owned());
-            (host::is_v2() || !pair.0.is_empty()).then_some(pair)
+            (is_v2() || !pair.0.is_empty()).then_some(pair)
         })
-        .collect();
-    assert!(!found.is_empty(), "{text}");
-    found
+        .collect()
 }
 
 fn container_is_in_every_hierarchy(t: &Sandbox) {
     let mut c = t.container();
     c.run_sleeping();
-    for (controllers, path) in placed(&c) {
+    let found = placed(&c);
+    assert!(!found.is_empty());
+    for (controllers, path) in found {
         assert_eq!(path, host::cgroup(&c.id), "{controllers}");
     }
 }
@@ -86,19 +75,20 @@ fn nested_path(t: &Sandbox) {
     }
     c.delete_force().ok();
     // The parents may be other containers' as well, and stay; nothing of ours is in them.
-    let root = Path::new("/sys/fs/cgroup");
-    let mounts = fs::read_dir(root).unwrap().flatten().map(|e| e.path());
-    for mount in mounts.chain([root.to_owned()]) {
-        assert!(!mount.join(&path[1..]).exists(), "{mount:?}");
-        let _ = fs::remove_dir(mount.join(&c.id).join("deep"));
-        let _ = fs::remove_dir(mount.join(&c.id));
+    let root = PathBuf::from("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(&root).unwrap().flatten();
+    let hierarchies: Vec<_> = hierarchies.map(|entry| entry.path()).collect();
+    for hierarchy in hierarchies.iter().chain([&root]) {
+        assert!(!hierarchy.join(&path[1..]).exists(), "{hierarchy:?}");
+        let _ = fs::remove_dir(hierarchy.join(&c.id).join("deep"));
+        let _ = fs::remove_dir(hierarchy.join(&c.id));
     }
 }
 
-/// Below the cgroup of whoever calls the runtime, or on v2 beside it.
+/// Below the cgroup of whoever calls the runtime, and on v2 beside it.
 fn relative_path(t: &Sandbox) {
     if host::systemd() {
-        skip("a path for systemd is none of files");
+        skip("systemd's paths are neither absolute nor relative");
     }
     let mut c = t.container();
     let path = c.id.clone();
@@ -165,11 +155,10 @@ fn gone_with_sub_cgroups(t: &Sandbox) {
     let mut c = t.container();
     c.run_sleeping();
     for controller in ["pids", "memory", "systemd"] {
-        let Some(mount) = host::hierarchy(controller) else {
-            continue;
-        };
-        let dir = mount.join(&host::cgroup(&c.id)[1..]);
-        fs::create_dir_all(dir.join("sub/sub")).unwrap();
+        if let Some(mount) = host::hierarchy(controller) {
+            let dir = mount.join(&host::cgroup(&c.id)[1..]);
+            fs::create_dir_all(dir.join("sub/sub")).unwrap();
+        }
     }
     c.delete_force().ok();
     t.assert_nothing_left();
@@ -181,8 +170,11 @@ fn pause_freezes(t: &Sandbox) {
     let run = c.run_with(&["--detach"]).run().ok();
     wait_for("a tick", || run.later().contains("tick"));
     c.verb(&["pause"]).run().ok();
-    let frozen = value(&c, "freezer", "freezer.state", "cgroup.freeze");
-    assert_eq!(frozen, if host::is_v2() { "1" } else { "FROZEN" });
+    check(
+        &c,
+        ("freezer/freezer.state", "FROZEN"),
+        ("cgroup.freeze", "1"),
+    );
     let before = run.later();
     std::thread::sleep(std::time::Duration::from_millis(200));
     assert_eq!(run.later(), before);
@@ -223,15 +215,11 @@ fn frozen_cgroup_is_refused(t: &Sandbox) {
     let mut c = t.container();
     let freezer = c.cgroup("freezer");
     fs::create_dir(&freezer).unwrap();
-    let (file, frozen, thawed) = match host::is_v2() {
-        true => ("cgroup.freeze", "1", "0"),
-        false => ("freezer.state", "FROZEN", "THAWED"),
-    };
-    fs::write(freezer.join(file), frozen).unwrap();
+    set_frozen(&freezer, true);
     c.args(["true"]);
     let out = c.run();
-    let _ = fs::write(freezer.join(file), thawed);
-    let _ = fs::remove_dir(&freezer);
+    set_frozen(&freezer, false);
+    fs::remove_dir(&freezer).unwrap();
     out.fails().mentions("frozen");
     t.assert_nothing_left();
 }
@@ -239,6 +227,7 @@ fn frozen_cgroup_is_refused(t: &Sandbox) {
 fn non_empty_cgroup_is_refused(t: &Sandbox) {
     let mut first = t.container();
     first.run_sleeping();
+    let _ = first.cgroup("pids");
     let mut c = t.container();
     let path = host::cgroups_path(&first.id);
     c.set("/linux/cgroupsPath", json!(path)).args(["true"]);
@@ -260,124 +249,127 @@ fn empty_cgroup_is_taken(t: &Sandbox) {
     t.assert_nothing_left();
 }
 
-fn memory_limits(t: &Sandbox) {
-    let mib = 1 << 20;
-    let mut memory = json!({"limit": 64 * mib, "reservation": 32 * mib});
-    if !host::is_v2() {
-        memory["swappiness"] = json!(42);
-    }
-    let c = with_resources(t, json!({"memory": memory}));
-    let value = |v1, v2| value(&c, "memory", v1, v2);
-    let limit = value("memory.limit_in_bytes", "memory.max");
-    assert_eq!(limit, (64 * mib).to_string());
-    let reservation = value("memory.soft_limit_in_bytes", "memory.low");
-    assert_eq!(reservation, (32 * mib).to_string());
-    if !host::is_v2() {
-        assert_eq!(value("memory.swappiness", ""), "42");
-    }
-}
-
-fn memory_limit_is_enforced(t: &Sandbox) {
-    let mut c = t.container();
-    let _ = c.cgroup("memory");
-    c.set("/linux/resources/memory", json!({"limit": 8 << 20}));
-    c.mount("/tmp", "tmpfs", "tmpfs", &[]);
-    // The shell is killed, or what it runs.
-    c.script("head -c 64m /dev/zero >/tmp/file").run().fails();
-    t.assert_nothing_left();
-}
-
-fn pids_limit(t: &Sandbox) {
-    let mut c = with_resources(t, json!({"pids": {"limit": 20}}));
-    assert_eq!(value(&c, "pids", "pids.max", "pids.max"), "20");
-    c.delete_force().ok();
-    c.script("for i in $(busybox seq 50); do sleep 1000 & done; wait");
-    c.run().fails().says("can't fork");
-}
-
-fn pids_limit_unlimited(t: &Sandbox) {
-    let c = with_resources(t, json!({"pids": {"limit": -1}}));
-    assert_eq!(value(&c, "pids", "pids.max", "pids.max"), "max");
-    if host::systemd() {
-        // Without a limit of its own it has the host's for units (DefaultTasksMax=).
-        return;
-    }
-    let c = with_resources(t, json!({"pids": {}}));
-    assert_eq!(value(&c, "pids", "pids.max", "pids.max"), "max");
-}
-
-fn cpu_limits(t: &Sandbox) {
-    let c = with_resources(
-        t,
-        json!({"cpu": {"shares": 512, "quota": 50000, "period": 100000}}),
-    );
-    if host::is_v2() {
-        assert_eq!(value(&c, "cpu", "", "cpu.weight"), "59");
-        assert_eq!(value(&c, "cpu", "", "cpu.max"), "50000 100000");
-        return;
-    }
-    assert_eq!(value(&c, "cpu", "cpu.shares", ""), "512");
-    assert_eq!(value(&c, "cpu", "cpu.cfs_quota_us", ""), "50000");
-    assert_eq!(value(&c, "cpu", "cpu.cfs_period_us", ""), "100000");
-}
-
-fn cpuset(t: &Sandbox) {
-    if host::hierarchy("cpuset").is_none() {
-        skip("this host has no cpuset controller");
-    }
-    let c = with_resources(t, json!({"cpu": {"cpus": "0", "mems": "0"}}));
-    let cpus = value(&c, "cpuset", "cpuset.cpus", "cpuset.cpus");
-    assert_eq!(cpus, "0");
-    c.exec(&["grep", "Cpus_allowed_list", "/proc/self/status"])
-        .ok()
-        .prints("Cpus_allowed_list:\t0");
-}
-
-fn docker_zeroes_mean_unset(t: &Sandbox) {
-    let c = with_resources(
-        t,
-        json!({"cpu": {"shares": 0, "quota": 0, "period": 0}, "blockIO": {"weight": 0},
-               "memory": {"disableOOMKiller": false}, "pids": {}}),
-    );
-    if host::is_v2() {
-        assert_eq!(value(&c, "cpu", "", "cpu.weight"), "100");
-        assert_eq!(value(&c, "cpu", "", "cpu.max"), "max 100000");
-        return;
-    }
-    assert_eq!(value(&c, "cpu", "cpu.shares", ""), "1024");
-    assert_eq!(value(&c, "cpu", "cpu.cfs_quota_us", ""), "-1");
-}
-
-fn limit_that_the_kernel_refuses(t: &Sandbox) {
-    let mut c = t.container();
-    let _ = c.cgroup("cpuset");
-    c.set("/linux/resources/cpu", json!({"cpus": "4000"}));
-    c.args(["true"]).run().fails().says("cpuset.cpus");
-    t.assert_nothing_left();
-}
-
-/// What is set up in the container counts against its limit: it must be next to nothing.
-fn half_a_megabyte_suffices(t: &Sandbox) {
-    let mut c = t.container();
-    let _ = c.cgroup("memory");
-    c.set("/linux/resources/memory", json!({"limit": 512 << 10}));
-    c.args(["true"]).run().ok();
-}
-
-fn processes_of_exec_are_limited(t: &Sandbox) {
-    let c = with_resources(t, json!({"pids": {"limit": 3}}));
-    c.exec(&["sh", "-c", "sleep 1 & sleep 1 & sleep 1 & wait"])
-        .fails()
-        .says("can't fork");
-}
-
 /// An init that moves itself into a sub-cgroup takes nobody along, and loses no one.
 fn exec_after_the_cgroup_moved(t: &Sandbox) {
-    let c = with_resources(t, json!({"devices": [{"allow": false, "access": "rwm"}]}));
+    let mut c = t.container();
+    c.run_sleeping();
     let sub = c.cgroup("pids").join("sub");
     fs::create_dir(&sub).unwrap();
     fs::write(sub.join("cgroup.procs"), c.pid().to_string()).unwrap();
     c.exec(&["echo", "in"]).ok().prints("in");
     c.delete_force().ok();
     t.assert_nothing_left();
+}
+
+/// Each finds nobody in it; the one that is refused must not harm the other.
+fn same_cgroup_at_the_same_time(t: &Sandbox) {
+    for _ in 0..10 {
+        let containers: Vec<_> = (0..4)
+            .map(|_| {
+                let mut c = t.container();
+                c.set(
+                    "/linux/cgroupsPath",
+                    json!(host::cgroups_path(&t.id("shared"))),
+                );
+                c.args(["sleep", "1000"]);
+                c
+            })
+            .collect();
+        let commands: Vec<_> = containers.iter().map(|c| c.create_with(&[])).collect();
+        let creates: Vec<_> = commands.into_iter().map(Command::spawn).collect();
+        let ends: Vec<_> = creates.into_iter().map(Running::wait).collect();
+        let won: Vec<_> = (0..4).filter(|&n| ends[n].status == 0).collect();
+        assert_eq!(won.len(), 1, "{ends:?}");
+        for lost in ends.into_iter().filter(|end| end.status != 0) {
+            // systemd may be asked twice before it has made the first.
+            let words = ["container's cgroup is not", "already"];
+            let words = if host::systemd() {
+                &words[..]
+            } else {
+                &words[..1]
+            };
+            assert!(words.iter().any(|w| lost.stderr.contains(w)), "{lost}");
+        }
+        let winner = &containers[won[0]];
+        assert_eq!(winner.status(), "created");
+        winner.start().ok();
+        assert_eq!(winner.status(), "running");
+        winner.delete_force().ok();
+        t.assert_nothing_left();
+    }
+}
+
+fn too_little_memory_to_start(t: &Sandbox) {
+    need(&["memory"]);
+    let mut c = t.container();
+    c.set("/linux/resources/memory", json!({"limit": 4096}));
+    c.args(["true"]);
+    let create = c.create();
+    let out = if create.status == 0 {
+        c.start()
+    } else {
+        create
+    };
+    out.fails()
+        .says("because of the memory limit of 4096 bytes")
+        .says("raise linux.resources.memory.limit");
+    c.delete_force().ok();
+    t.assert_nothing_left();
+}
+
+/// A container with a user and a cgroup namespace, whose cgroup it sees with `option`.
+fn with_own_cgroups<'s>(t: &'s Sandbox, option: &str) -> Container<'s> {
+    if !is_v2() {
+        skip("on cgroup v1 no cgroup is given to a container");
+    }
+    let mut c = t.container();
+    crate::user_namespaces::map_users(&mut c, 100_000);
+    c.push("/linux/namespaces", json!({"type": "cgroup"}));
+    c.unset_mount("/sys/fs/cgroup");
+    c.mount(
+        "/sys/fs/cgroup",
+        "cgroup",
+        "cgroup",
+        &["nosuid", "noexec", "nodev", option],
+    );
+    c.set("/linux/resources/pids", json!({"limit": 50}));
+    c
+}
+
+/// Init moves itself out of the way and makes a limited cgroup, as systemd does.
+fn owned_by_the_containers_root(t: &Sandbox) {
+    let mut c = with_own_cgroups(t, "rw");
+    c.script(
+        "cd /sys/fs/cgroup && mkdir init jobs && echo 0 >init/cgroup.procs &&
+         echo +pids >cgroup.subtree_control && echo 7 >jobs/pids.max && cat jobs/pids.max &&
+         ! echo 99 >pids.max && echo ready && exec sleep 1000",
+    );
+    let run = c.run_with(&["--detach"]).run().ok();
+    wait_for("ready", || run.later().contains("ready"));
+    assert!(run.later().starts_with("7\n"), "{run}");
+    let owner = |name: &str| {
+        let dir = c.cgroup("systemd");
+        fs::metadata(dir.join(name)).unwrap().uid()
+    };
+    for name in [
+        "",
+        "cgroup.procs",
+        "cgroup.subtree_control",
+        "cgroup.threads",
+    ] {
+        assert_eq!(owner(name), 100_000, "{name}");
+    }
+    for name in ["pids.max", "cgroup.freeze", "cgroup.type"] {
+        assert_eq!(owner(name), 0, "{name}");
+    }
+    c.exec(&["echo", "in"]).ok().prints("in");
+    c.delete_force().ok();
+    t.assert_nothing_left();
+}
+
+fn not_owned_where_it_is_read_only(t: &Sandbox) {
+    let mut c = with_own_cgroups(t, "ro");
+    c.run_sleeping();
+    let dir = c.cgroup("systemd");
+    assert_eq!(fs::metadata(dir).unwrap().uid(), 0);
 }

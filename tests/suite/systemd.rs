@@ -1,5 +1,6 @@
 //! The systemd driver: units, what they are told, and that none stays.
 
+use crate::harness::limits::check;
 use crate::harness::{Container, Sandbox, host, runtime, skip, tests, wait_for};
 use serde_json::{Value, json};
 use std::fs;
@@ -9,6 +10,7 @@ use std::path::Path;
 tests![
     needs_a_host_with_systemd,
     limits_are_properties,
+    updates_are_properties,
     unit_is_a_delegated_scope,
     slices_are_nested,
     a_slice_as_the_unit,
@@ -99,6 +101,39 @@ fn limits_are_properties(t: &Sandbox) {
     }
 }
 
+/// An update tells systemd too; one that is refused leaves unit and files as they were.
+fn updates_are_properties(t: &Sandbox) {
+    let mut c = container(t);
+    c.set("/linux/resources/pids", json!({"limit": 77}));
+    c.run_sleeping();
+    let show = |property| show(t, &unit(&c), property);
+    let update = |resources: Value| {
+        let file = t.file("resources.json", &resources.to_string());
+        let args = ["update", "--resources", file.to_str().unwrap(), &c.id];
+        t.tare(args).run()
+    };
+    update(json!({"pids": {"limit": 66}, "cpu": {"quota": 50_500}})).ok();
+    assert_eq!(show("TasksMax"), "66");
+    assert_eq!(show("CPUQuotaPerSecUSec"), "510ms");
+    check(&c, ("pids/pids.max", 66), ("pids.max", 66));
+    check(
+        &c,
+        ("cpu/cpu.cfs_quota_us", 50_500),
+        ("cpu.max", "50500 100000"),
+    );
+    // Beyond any kernel's: a second at most.
+    update(json!({"pids": {"limit": 55}, "cpu": {"quota": 1, "period": 5_000_000}})).fails();
+    assert_eq!(show("TasksMax"), "66");
+    check(&c, ("pids/pids.max", 66), ("pids.max", 66));
+    check(
+        &c,
+        ("cpu/cpu.cfs_quota_us", 50_500),
+        ("cpu.max", "50500 100000"),
+    );
+    t.command("systemctl").arg("daemon-reload").run().ok();
+    check(&c, ("pids/pids.max", 66), ("pids.max", 66));
+}
+
 fn unit_is_a_delegated_scope(t: &Sandbox) {
     let mut c = container(t);
     c.run_sleeping();
@@ -166,18 +201,15 @@ fn annotate(c: &mut Container, name: &str, value: &str) {
 fn annotations_are_properties(t: &Sandbox) {
     let mut c = container(t);
     annotate(&mut c, "TimeoutStopUSec", "uint64 123456789");
-    annotate(
-        &mut c,
-        "Documentation",
-        "['man:tare(8)', \"https://example.com\"]",
-    );
+    let pages = "['http://a.example', \"http://b.example\"]";
+    annotate(&mut c, "Documentation", pages);
     annotate(&mut c, "CollectMode", "'inactive'");
     annotate(&mut c, "RuntimeMaxSec", "3600.5");
     annotate(&mut c, "SendSIGHUP", "true");
     c.run_sleeping();
     let show = |property| show(t, &unit(&c), property);
     assert_eq!(show("TimeoutStopUSec"), "2min 3.456789s");
-    assert_eq!(show("Documentation"), "http://a.example https://b.example");
+    assert_eq!(show("Documentation"), "http://a.example http://b.example");
     assert_eq!(show("CollectMode"), "inactive");
     assert_eq!(show("RuntimeMaxUSec"), "1h 500ms");
     assert_eq!(show("SendSIGHUP"), "yes");

@@ -17,7 +17,7 @@ mod value;
 
 use super::devices::Policy;
 use super::hierarchies::Layout;
-use super::limits::Group;
+use super::limits::{Group, Journal};
 use super::{CgroupPath, Manager, Means, V1, V2, files, limits};
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
@@ -74,7 +74,8 @@ impl Systemd {
         };
         let unit = Unit::new(cgroups_path, id, instance)?;
         let annotated = annotations::properties(annotations)?;
-        let path = format!("{}{}", root(instance)?, unit.path()?);
+        let root = root(instance)?;
+        let path = format!("{root}{}", unit.path()?);
         let path = CgroupPath::new(Some(&path), id)?;
         let files = match layout {
             Layout::V1(_) if rootless => {
@@ -82,7 +83,9 @@ impl Systemd {
                 return Err(Error::new(Code::Unsupported, message)
                     .hint("a user's systemd has no cgroup v1 controller to delegate"));
             }
-            Layout::V1(hierarchies) => Manager::V1(V1::new(hierarchies, &path, means)?),
+            Layout::V1(hierarchies) => {
+                Manager::V1(V1::new(hierarchies, &path, means)?.of_systemd(&root))
+            }
             Layout::V2(hierarchy) => Manager::V2(V2::new(hierarchy, &path, means)?),
         };
         Ok(Self {
@@ -104,7 +107,7 @@ impl Systemd {
     /// The unit's own cgroup, where systemd keeps its processes.
     fn directory(&self) -> Option<PathBuf> {
         match &*self.files {
-            Manager::V1(v1) => v1.systemds_own().map(Path::to_owned),
+            Manager::V1(v1) => v1.find("name=systemd").map(Path::to_owned),
             other => other.paths().first().map(|path| path.to_path_buf()),
         }
     }
@@ -118,13 +121,13 @@ impl Systemd {
     }
 
     /// Starts the unit with `pid` in it, under all limits.
-    pub(super) fn start(&mut self, pid: Pid, resources: &Resources) -> Result<()> {
+    pub(super) fn start(&self, pid: Pid, resources: &Resources) -> Result<()> {
         let purpose = format!("starting unit {}", self.unit.name);
         let mut systemd = Connection::open(self.instance, purpose, DEADLINE)?;
         let mut properties = self.of_unit(pid);
-        properties.extend(self.of_limits(&mut systemd, resources)?);
+        properties.extend(self.of_limits(&mut systemd, resources, &Resources::default())?);
         properties.extend(self.of_devices(&resources.devices)?);
-        properties.append(&mut self.annotated);
+        properties.extend(self.annotated.iter().cloned());
         let mut body = Vec::new();
         write_text(&mut body, &self.unit.name);
         write_text(&mut body, "replace");
@@ -188,9 +191,14 @@ impl Systemd {
             .context(moving)
     }
 
-    /// Changes limits.
-    pub(super) fn set(&self, resources: &Resources) -> Result<()> {
-        self.change(|systemd| self.of_limits(systemd, resources))
+    /// Changes limits, where `before` was asked for until now.
+    pub(super) fn set(&self, now: &Resources, before: &Resources) -> Result<()> {
+        self.change(|systemd| self.of_limits(systemd, now, before))
+    }
+
+    /// Changes them to what leads back from a change to the files.
+    pub(super) fn take_back(&self, journal: &Journal) -> Result<()> {
+        self.change(|_| Ok(properties::of_files(journal.files(), Path::new(""))))
     }
 
     /// Changes device rules. On v1 systemd denies all and then allows some: nobody shall
@@ -238,6 +246,20 @@ impl Systemd {
         };
         // As far as it goes, also after a stop that failed: that error is the cause.
         result.and(self.files.remove_by(deadline))
+    }
+
+    /// Stops the unit of a `create` that died, unless there is a process in it: it may be
+    /// another's by now. systemd is asked even where there is no cgroup, as it may only now
+    /// come to start it.
+    pub(super) fn remove_unused(&self, deadline: Instant) -> Result<()> {
+        let is_used = match self.directory() {
+            Some(dir) => !files::processes(&dir)?.is_empty(),
+            None => false,
+        };
+        match is_used {
+            true => Ok(()),
+            false => self.stop(deadline),
+        }
     }
 
     fn stop(&self, deadline: Instant) -> Result<()> {
@@ -289,16 +311,23 @@ impl Systemd {
         properties
     }
 
-    fn of_limits(&self, systemd: &mut Connection, resources: &Resources) -> Result<Vec<Property>> {
+    fn of_limits(
+        &self,
+        systemd: &mut Connection,
+        resources: &Resources,
+        before: &Resources,
+    ) -> Result<Vec<Property>> {
         let (groups, dir) = match &*self.files {
-            Manager::V1(v1) => (limits::v1::groups(resources)?, v1.directory_of("cpu")),
+            Manager::V1(v1) => (limits::v1::groups(resources, before)?, v1.find("cpu")),
             other => {
                 let dir = other.paths().first().copied().unwrap_or(Path::new(""));
-                (limits::v2::groups(resources, dir)?, Some(dir))
+                (limits::v2::groups(resources, before, dir)?, Some(dir))
             }
         };
         let writes = groups.iter().flat_map(|Group(writes)| writes);
-        let mut properties = properties::of_writes(writes, dir.unwrap_or(Path::new("")));
+        let files = writes.flat_map(|write| &write.files);
+        let files = files.map(|(file, value)| (file.as_str(), value.as_str()));
+        let mut properties = properties::of_files(files, dir.unwrap_or(Path::new("")));
         let idle = |(name, value): &Property| name == "CPUWeight" && *value == Value::U64(0);
         // Older ones find it out of range, and refuse all others with it.
         if properties.iter().any(idle) && version(systemd)? < 252 {

@@ -6,7 +6,6 @@
 
 use super::value::Value;
 use crate::cgroups::files;
-use crate::cgroups::limits::Write;
 use crate::config::ranges::RangeList;
 use std::path::Path;
 
@@ -22,16 +21,16 @@ pub(super) fn property(name: &str, value: Value) -> Property {
     (name.to_owned(), value)
 }
 
-/// The properties for `writes` to the files of `dir`, which may not be there yet. A value that
+/// The properties for values of the files of `dir`, which may not be there yet. A value that
 /// systemd would not take has none: the kernel, which will not take it either, refuses it by
 /// the name of its field.
-pub(super) fn of_writes<'a>(
-    writes: impl IntoIterator<Item = &'a Write>,
+pub(super) fn of_files<'a>(
+    files: impl IntoIterator<Item = (&'a str, &'a str)>,
     dir: &Path,
 ) -> Vec<Property> {
     let mut properties = Vec::new();
     let mut bandwidth = Bandwidth::default();
-    for (file, value) in writes.into_iter().flat_map(|write| &write.files) {
+    for (file, value) in files {
         if !bandwidth.note(file, value)
             && let Some((name, value)) = of_file(file, value.trim())
         {
@@ -151,12 +150,15 @@ fn per_second(quota: u64, period: u64) -> Value {
 mod tests {
     use super::*;
     use crate::cgroups::limits;
+    use crate::config::resources::Resources;
 
     const NOWHERE: &str = "/nonexistent";
 
     fn show(writes: Vec<limits::Group>) -> Vec<String> {
-        let writes: Vec<Write> = writes.into_iter().flat_map(|group| group.0).collect();
-        let all = of_writes(&writes, Path::new(NOWHERE));
+        let files = writes.iter().flat_map(|group| &group.0);
+        let files = files.flat_map(|write| &write.files);
+        let files = files.map(|(file, value)| (file.as_str(), value.as_str()));
+        let all = of_files(files, Path::new(NOWHERE));
         let show = |(name, value): Property| match value {
             Value::U64(INFINITY) => format!("{name}=infinity"),
             Value::U64(number) => format!("{name}={number}"),
@@ -166,12 +168,14 @@ mod tests {
     }
 
     fn v1(json: &str) -> Vec<String> {
-        show(limits::v1::groups(&serde_json::from_str(json).unwrap()).unwrap())
+        let resources = serde_json::from_str(json).unwrap();
+        show(limits::v1::groups(&resources, &Resources::default()).unwrap())
     }
 
     fn v2(json: &str) -> Vec<String> {
         let resources = serde_json::from_str(json).unwrap();
-        show(limits::v2::groups(&resources, Path::new(NOWHERE)).unwrap())
+        let before = Resources::default();
+        show(limits::v2::groups(&resources, &before, Path::new(NOWHERE)).unwrap())
     }
 
     #[test]

@@ -10,13 +10,21 @@ pub fn systemd() -> bool {
     std::env::var_os("TARE_TEST_SYSTEMD").is_some_and(|value| value == "1")
 }
 
+/// The global flags for that.
+pub fn flags() -> &'static [&'static str] {
+    match systemd() {
+        true => &["--systemd-cgroup"],
+        false => &[],
+    }
+}
+
 /// Whether there is but one hierarchy, cgroup v2's.
 pub fn is_v2() -> bool {
     Path::new(ROOT).join("cgroup.controllers").exists()
 }
 
-/// Where the hierarchy is mounted that has `controller`, if one does; the name "systemd" is
-/// that of the one without controllers, and "freezer" is everywhere in v2.
+/// Where the hierarchy is mounted that has `controller`, if one does; v2's has what v1 calls
+/// "freezer" and "systemd" without naming it.
 pub fn hierarchy(controller: &str) -> Option<PathBuf> {
     let mount = PathBuf::from(ROOT);
     if !is_v2() {
