@@ -5,7 +5,7 @@ use crate::error::{Code, Error};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-/// What may fail, by who we are and what was asked for.
+/// What may fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Means {
