@@ -66,12 +66,13 @@ impl V2 {
 
     pub(super) fn create(&mut self, resources: &Resources) -> Result<Claim> {
         let mut made = Vec::new();
-        let error = match self.make(resources, &mut made) {
-            Err(error) => error,
-            made => return made,
+        // Outlives the clearing up: until then nobody else comes to use what is removed.
+        let mut claim = Claim::none();
+        let Err(error) = self.make(resources, &mut made, &mut claim) else {
+            return Ok(claim);
         };
         for dir in made.iter().rev() {
-            // What somebody has come to use in the meantime is theirs.
+            // A parent that somebody has come to use in the meantime is theirs.
             let _ = rustix::fs::rmdir(dir);
         }
         if self.means.allow_going_without(&error) {
@@ -82,13 +83,18 @@ impl V2 {
         Err(error)
     }
 
-    fn make(&self, resources: &Resources, made: &mut Vec<PathBuf>) -> Result<Claim> {
-        let (claim, how) = Claim::make(&self.path, made)?;
+    fn make(
+        &self,
+        resources: &Resources,
+        made: &mut Vec<PathBuf>,
+        claim: &mut Claim,
+    ) -> Result<()> {
+        let (ours, how) = Claim::make(&self.path, made)?;
+        *claim = ours;
         if how == Made::Existing {
             super::check_unused(&self.path, is_frozen(&self.path)?)?;
         }
-        controllers::hand_down(&self.mount, &self.path, resources)?;
-        Ok(claim)
+        controllers::hand_down(&self.mount, &self.path, resources)
     }
 
     /// Gives the container's root what it needs to have cgroups of its own: the directory
