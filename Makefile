@@ -57,8 +57,10 @@ lint:
 	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run
 	shellcheck tests/engines/{run,private-machine,*.sh}
 
+# The binary, its man pages and the shells' completions.
 install: tare
 	install -D -m 755 $(OUT)/tare $(DESTDIR)$(PREFIX)/bin/tare
+	cargo run --quiet --release --example manual $(DESTDIR)$(PREFIX)/share
 
 clean:
 	cargo clean
