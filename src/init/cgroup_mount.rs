@@ -1,6 +1,6 @@
 //! The mount of type `cgroup` on v1: a tmpfs with a directory for each hierarchy.
 
-use super::mounts::{apply, attach, new_mount, open_source, propagate};
+use super::mounts::{apply, attach, new_mount, open_source, open_target, propagate};
 use super::root::{Root, Want};
 use crate::cgroups::ContainerMount;
 use crate::error::{Context, Result};
@@ -29,7 +29,7 @@ pub fn make(
             clear: 0,
         },
     )?;
-    let target = root.open_or_create(&mount.destination, Want::Directory)?;
+    let target = open_target(root, &mount.destination, Want::Directory, &base)?;
     attach(&base, &target)?;
     for hierarchy in hierarchies {
         one(&base, hierarchy, namespaced, mount.attributes)

@@ -360,7 +360,12 @@ fn descriptor_path(fd: BorrowedFd<'_>) -> String {
 ///
 /// # Errors
 /// Where it would hide a part of /proc.
-fn open_target(root: &Root, path: &ContainerPath, want: Want, mount: &OwnedFd) -> Result<OwnedFd> {
+pub(super) fn open_target(
+    root: &Root,
+    path: &ContainerPath,
+    want: Want,
+    mount: &OwnedFd,
+) -> Result<OwnedFd> {
     if !path.is_within("/proc") {
         let target = root.open_or_create(path, want)?;
         if is_procfs(&target)? {
