@@ -12,7 +12,7 @@ ifndef TARE_COMMIT
 export TARE_COMMIT := $(shell git describe --always --dirty --abbrev=40 2>/dev/null)
 endif
 
-.PHONY: tare run test test-engines conformance bench lint install clean
+.PHONY: tare run test test-engines compat conformance bench lint install clean
 
 # The release binary, at ./tare.
 tare:
@@ -33,12 +33,18 @@ test: tare
 	@RUNTIME=./tare tests/oci-conformance/run
 	-@scripts/setup engines
 	@RUNTIME=./tare tests/engines/run --short
+	@RUNTIME=./tare tests/runc-compat/run
 
 # Real engines use tare, and then runc for comparison (see tests/engines/README.md).
 test-engines: tare
 	@scripts/setup engines
 	@RUNTIME=./tare tests/engines/run
 	@if command -v runc >/dev/null; then echo 'the same with runc:'; RUNTIME=runc tests/engines/run; fi
+
+# The same calls to tare and to runc, compared (see tests/runc-compat/README.md).
+compat: tare
+	@scripts/setup engines
+	@RUNTIME=./tare tests/runc-compat/run
 
 # The upstream runtime-tools suite alone.
 conformance: tare
@@ -55,7 +61,7 @@ lint:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run
-	shellcheck tests/engines/{run,private-machine,*.sh}
+	shellcheck tests/engines/run tests/engines/private-machine tests/engines/*.sh tests/runc-compat/run tests/runc-compat/*.sh
 
 # The binary, its man pages and the shells' completions.
 install: tare

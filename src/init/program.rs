@@ -77,8 +77,9 @@ fn unusable(name: &str, error: Errno) -> Error {
             Error::system(format!("exec: {name:?}: stat {name}"), error)
         }
         // What execve(2) says, and what older versions of dockerd look for.
-        Errno::ISDIR => Error::system(format!("exec: {name:?}"), Errno::ACCESS)
-            .hint("it is a directory"),
+        Errno::ISDIR => {
+            Error::system(format!("exec: {name:?}"), Errno::ACCESS).hint("it is a directory")
+        }
         _ => Error::system(format!("exec: {name:?}"), error),
     };
     error.with_code(code)
