@@ -22,7 +22,7 @@ struct Features {
     mount_options: Vec<String>,
     linux: Linux,
     annotations: BTreeMap<&'static str, &'static str>,
-    potentially_unsafe_config_annotations: [&'static str; 0],
+    potentially_unsafe_config_annotations: [&'static str; 1],
 }
 
 #[derive(Serialize)]
@@ -102,7 +102,7 @@ pub fn run() -> Result<()> {
             "org.opencontainers.tare.version",
             env!("CARGO_PKG_VERSION"),
         )]),
-        potentially_unsafe_config_annotations: [],
+        potentially_unsafe_config_annotations: ["org.systemd.property."],
     })?;
     output::text("\n")
 }
@@ -119,8 +119,8 @@ fn linux() -> Linux {
         cgroup: Cgroup {
             v1: true,
             v2: true,
-            systemd: false,
-            systemd_user: false,
+            systemd: true,
+            systemd_user: true,
             rdma: true,
         },
         seccomp: Seccomp {

@@ -30,11 +30,12 @@ impl Manager {
                 Some(dir) => limits::v2::groups(resources, &before, dir)?,
                 None => Vec::new(),
             },
+            Self::Systemd(unit) => return unit.files.planned_limits(resources),
         };
         for write in groups.iter().flat_map(|group| &group.0) {
             let dir = match self {
                 Self::V1(v1) => v1.directory_for(write)?.to_owned(),
-                Self::V2(v2) => v2.path().map(PathBuf::from).unwrap_or_default(),
+                _ => self.paths().first().map(PathBuf::from).unwrap_or_default(),
             };
             if let Some((file, value)) = write.files.first() {
                 planned.push(PlannedLimit {

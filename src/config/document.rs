@@ -97,7 +97,14 @@ impl Document {
     /// Reads a bundle's file, which must be a regular one: a fifo in its place would hold
     /// us up, and a device never end.
     pub fn regular(path: &FilePath) -> Result<Self> {
-        let file = open_to_read(path)?;
+        let file = open_to_read(path).map_err(|errno| match errno {
+            // runc's words.
+            Errno::NOENT => {
+                let message = format!("JSON specification file {} not found", path.display());
+                Error::new(Code::InvalidConfig, message)
+            }
+            errno => Error::system(format!("opening {}", path.display()), errno),
+        })?;
         let doing = || format!("reading {}", path.display());
         if FileType::from_raw_mode(fstat(&file).context(doing)?.st_mode) != FileType::RegularFile {
             let message = format!("{} is not a regular file", path.display());
@@ -108,7 +115,7 @@ impl Document {
 
     /// Reads any file a user names: `--process <(echo ...)` is a pipe.
     pub fn any(path: &FilePath) -> Result<Self> {
-        let file = open_to_read(path)?;
+        let file = open_to_read(path).context(|| format!("opening {}", path.display()))?;
         Self::from_fd(path, file.as_fd())
     }
 
@@ -284,17 +291,10 @@ impl Document {
     }
 }
 
-fn open_to_read(path: &FilePath) -> Result<rustix::fd::OwnedFd> {
+fn open_to_read(path: &FilePath) -> rustix::io::Result<rustix::fd::OwnedFd> {
     // Not to wait, on a fifo, for somebody to write to it.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    open(path, flags, Mode::empty()).map_err(|errno| match errno {
-        // runc's words.
-        Errno::NOENT => {
-            let message = format!("JSON specification file {} not found", path.display());
-            Error::new(Code::InvalidConfig, message)
-        }
-        errno => Error::system(format!("opening {}", path.display()), errno),
-    })
+    open(path, flags, Mode::empty())
 }
 
 /// Reads to the end of a file or pipe, whose other end must not be silent for long.

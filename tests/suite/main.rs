@@ -33,6 +33,7 @@ mod robust;
 mod rootfs;
 mod run;
 mod seccomp;
+mod systemd;
 mod tty;
 mod update;
 mod user_namespaces;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         tty::tests(),
         descriptors::tests(),
         cgroups::tests(),
+        systemd::tests(),
         limits::tests(),
         update::tests(),
         events::tests(),
