@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::output;
-use crate::plan::{capabilities, mounts};
+use crate::plan::{capabilities, options};
 use crate::version;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -76,7 +76,7 @@ pub fn run() -> Result<()> {
             "poststart",
             "poststop",
         ],
-        mount_options: mounts::known_options(),
+        mount_options: options::known_options(),
         linux: Linux {
             namespaces: [
                 "cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts",

@@ -2,7 +2,7 @@
 //!
 //! The library exists for the binary, the fuzz targets and the benchmark; it promises
 //! nothing to anyone else. Dependencies point one way:
-//! `sys <- config <- seccomp, cgroups <- plan <- init <- container, net_devices, launch <-
+//! `init <- sys <- config <- seccomp, cgroups <- plan <- container, net_devices, launch <-
 //! commands <- main`.
 
 #![deny(unsafe_code)]
@@ -15,14 +15,12 @@ pub mod container;
 pub mod context;
 pub mod create;
 pub mod delete;
-pub mod error;
+pub mod environment;
 pub mod exec;
 pub mod features;
 pub mod foreground;
 pub mod handover;
-pub mod hooks;
 pub mod host_mounts;
-pub mod init;
 pub mod kill;
 pub mod launch;
 pub mod list;
@@ -36,7 +34,6 @@ pub mod plan;
 pub mod ps;
 pub mod run;
 pub mod seccomp;
-pub mod spawn;
 pub mod spec;
 pub mod start;
 pub mod state;
@@ -44,3 +41,7 @@ pub mod state;
 pub mod sys;
 pub mod terminal;
 pub mod version;
+
+/// The init stage: its plan and wire, and what else the two sides share.
+pub use tare_init as init;
+pub use tare_init::{error, files, hooks, spawn};

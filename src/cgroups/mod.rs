@@ -35,6 +35,7 @@ pub use v2::V2;
 
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
+pub use crate::init::process::AttachFiles;
 use hierarchies::Layout;
 use rustix::fs::{Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -113,9 +114,7 @@ impl Means {
     /// Whether the container may run without the cgroup that could not be made.
     fn allow_going_without(self, error: &Error) -> bool {
         let denied = [Errno::PERM, Errno::ACCESS, Errno::ROFS];
-        let denied = denied
-            .iter()
-            .any(|e| error.errno() == Some(e.raw_os_error()));
+        let denied = denied.iter().any(|e| error.errno() == Some(*e));
         denied && self == Self::BestEffort
     }
 
@@ -140,17 +139,6 @@ impl Means {
     }
 }
 
-/// The files by which a process enters its cgroups on v1.
-#[derive(Debug, Default)]
-pub struct AttachFiles {
-    /// All but the memory controller's; the freezer's last, because in a frozen cgroup the task
-    /// would stop half-way between.
-    pub first: Vec<OwnedFd>,
-    /// The memory controller's, which can wait: what a process uses before it enters is not
-    /// charged to the container.
-    pub memory: Option<OwnedFd>,
-}
-
 /// What a mount of type `cgroup` is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContainerMounts {
@@ -162,7 +150,7 @@ pub enum ContainerMounts {
 }
 
 /// What a mount of type `cgroup` shows of one v1 hierarchy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerMount {
     /// The directory below the mount's destination: "cpu,cpuacct".
     pub name: String,

@@ -75,7 +75,7 @@ pub struct Launched {
 pub fn launch(launch: Launch<'_>) -> Result<Launched> {
     let (ours, theirs) = Wire::pair()?;
     let plan = &launch.built.plan;
-    let program = program::protected()?;
+    let program = program::file()?;
     let clone = Clone {
         namespaces: plan.namespaces.made_by_clone(),
         into_cgroup: launch.into_cgroup.as_ref().map(AsFd::as_fd),
@@ -87,7 +87,14 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
     };
     drop((theirs, program));
     log::debug!("the init stage is process {}", pid.as_raw_nonzero());
-    let conversation = Conversation::new(plan, launch.runtime, launch.agent, ours, pid, pidfd)?;
+    let conversation = Conversation::new(
+        &launch.built,
+        launch.runtime,
+        launch.agent,
+        ours,
+        pid,
+        pidfd,
+    )?;
     conversation.send_plan(
         &launch.built.namespaces,
         &launch.cgroup_files,
@@ -97,7 +104,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
     conversation.hold()
 }
 
-/// The child's part of the clone: executes the binary anew, with nothing but the wire.
+/// The child's part of the clone: executes the init stage, with nothing but the wire.
 fn become_init(program: &OwnedFd, wire: &Wire, preserved_fds: u32) -> ! {
     let error = exec_init(program, wire, preserved_fds);
     wire.send_failure(&error);

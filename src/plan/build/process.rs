@@ -6,10 +6,10 @@ use crate::config::memory_policy::{MemoryPolicyFlag, MemoryPolicyMode};
 use crate::config::process::{IoPriorityClass, RlimitKind, SchedulerFlag, SchedulerPolicy};
 use crate::config::{self, Linux};
 use crate::error::{Context, Result};
-use crate::plan::capabilities::{self, Capabilities};
-use crate::plan::process::{Affinity, MemoryPolicy, Process, Rlimit, User};
+use crate::init::sys::schedule::SchedAttr;
+use crate::plan::capabilities;
+use crate::plan::process::{Affinity, Capabilities, MemoryPolicy, Process, Rlimit, User};
 use crate::seccomp;
-use crate::sys::schedule::SchedAttr;
 use rustix::thread::CapabilitySet;
 use std::ffi::CString;
 

@@ -1,0 +1,104 @@
+//! The mount of type `cgroup` on v1: a tmpfs with a directory for each hierarchy.
+
+use crate::error::{Context, Result};
+use crate::mounts::{apply, attach, new_mount, open_source, propagate};
+use crate::plan::mounts::{Attributes, CgroupHierarchy, FileSystem, FsOption, Mount};
+use crate::root::{Root, Want};
+use alloc::format;
+use alloc::vec;
+use linux_raw_sys::general::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID};
+use rustix::fd::OwnedFd;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::mount::MoveMountFlags;
+
+/// What all of it has, as runc: no program and no device of it counts.
+const ALWAYS: Attributes =
+    Attributes::setting(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+
+/// Makes the tmpfs and the hierarchies in it.
+///
+/// # Errors
+/// The hierarchy that cannot be mounted, by name.
+pub fn make(
+    root: &Root,
+    mount: &Mount,
+    hierarchies: &[CgroupHierarchy],
+    namespaced: bool,
+) -> Result<()> {
+    let base = new_mount(&tmpfs(), ALWAYS)?;
+    let target = root.open_or_create(&mount.destination, Want::Directory)?;
+    attach(&base, &target)?;
+    for hierarchy in hierarchies {
+        one(&base, hierarchy, namespaced, mount.attributes)
+            .context(|| format!("the cgroup hierarchy {}", hierarchy.name))?;
+        for link in &hierarchy.links {
+            rustix::fs::symlinkat(hierarchy.name.as_str(), &base, link.as_str())
+                .context(|| format!("linking {link} to {}", hierarchy.name))?;
+        }
+    }
+    apply(&base, mount.attributes, false)?;
+    propagate(&base, &mount.propagation)
+}
+
+fn tmpfs() -> FileSystem {
+    let mode = FsOption {
+        key: "mode".into(),
+        value: Some("755".into()),
+    };
+    FileSystem {
+        kind: "tmpfs".into(),
+        source: "tmpfs".into(),
+        options: vec![mode],
+        copy_up: false,
+    }
+}
+
+/// Mounts one hierarchy in `base`: a new tmpfs that nobody else has seen, so that names in it
+/// are what we make them.
+fn one(
+    base: &OwnedFd,
+    hierarchy: &CgroupHierarchy,
+    namespaced: bool,
+    attributes: Attributes,
+) -> Result<()> {
+    let attributes = Attributes {
+        set: attributes.set | ALWAYS.set,
+        ..attributes
+    };
+    let tree = if namespaced {
+        let options = hierarchy.options.split(',').map(FsOption::parse).collect();
+        let fs = FileSystem {
+            kind: "cgroup".into(),
+            source: "cgroup".into(),
+            options,
+            copy_up: false,
+        };
+        // The hierarchy's superblock is the host's: its own "ro" must stay as it is.
+        new_mount(
+            &fs,
+            Attributes {
+                set: attributes.set & !Attributes::READ_ONLY.set,
+                clear: 0,
+            },
+        )?
+    } else {
+        match open_source(&hierarchy.source, false) {
+            // A rootless container may go without a cgroup; then there is none to show.
+            Err(error) if error.errno() == Some(Errno::NOENT) => return Ok(()),
+            other => other?,
+        }
+    };
+    let name = hierarchy.name.as_str();
+    rustix::fs::mkdirat(base, name, Mode::from_raw_mode(0o755))
+        .context(|| "making its directory")?;
+    rustix::mount::move_mount(
+        &tree,
+        c"",
+        base,
+        name,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
+    .context(|| "attaching it")?;
+    apply(&tree, attributes, false)
+}
