@@ -1,8 +1,10 @@
 //! Flags and help: runc's command line, word for word, and what tare has besides.
 
+use crate::amount;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A container runtime: runs containers as the OCI runtime specification says.
 #[derive(Debug, Parser)]
@@ -115,10 +117,14 @@ pub enum Command {
     List(List),
     /// Show the processes of a container
     Ps(Ps),
+    /// Print what a container uses, and when it runs out of memory, as JSON lines
+    Events(Events),
     /// Freeze all processes of a container
     Pause(Id),
     /// Let a paused container go on
     Resume(Id),
+    /// Change the limits of a container
+    Update(Update),
     /// Write a config.json to start from
     Spec(Spec),
     /// Print what this runtime can do, as JSON
@@ -306,6 +312,113 @@ pub struct Ps {
     pub options: Vec<String>,
 }
 
+/// `update`
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct Update {
+    /// Take the limits from a JSON file, as linux.resources has them, or with - from stdin; the
+    /// other limits' flags do not count then
+    #[arg(short, long, value_name = "FILE")]
+    pub resources: Option<PathBuf>,
+    /// Weight of block I/O, 10 to 1000
+    #[arg(long, value_name = "WEIGHT")]
+    pub blkio_weight: Option<u16>,
+    /// CPU time: the period of the quota, in microseconds
+    #[arg(long, value_name = "US")]
+    pub cpu_period: Option<u64>,
+    /// CPU time per period, in microseconds; -1 for unlimited
+    #[arg(long, value_name = "US")]
+    pub cpu_quota: Option<i64>,
+    /// CPU time saved up that may exceed the quota, in microseconds
+    #[arg(long, value_name = "US")]
+    pub cpu_burst: Option<u64>,
+    /// CPU time in relation to other containers', 2 to 262144
+    #[arg(long, value_name = "SHARES")]
+    pub cpu_share: Option<u64>,
+    /// Realtime scheduling: the period, in microseconds
+    #[arg(long, value_name = "US")]
+    pub cpu_rt_period: Option<u64>,
+    /// Realtime scheduling: time per period, in microseconds
+    #[arg(long, value_name = "US")]
+    pub cpu_rt_runtime: Option<i64>,
+    /// CPUs to run on, as 0-3,7
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes to use
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_mems: Option<String>,
+    /// 1 to run only when nobody else does, 0 for the default
+    #[arg(long, value_name = "0|1")]
+    pub cpu_idle: Option<i64>,
+    /// Memory in bytes, or as 512M; -1 for unlimited, swap included
+    #[arg(long, value_name = "BYTES", value_parser = amount::parse)]
+    pub memory: Option<i64>,
+    /// Memory that is left when others need some
+    #[arg(long, value_name = "BYTES", value_parser = amount::parse)]
+    pub memory_reservation: Option<i64>,
+    /// Memory and swap together; -1 for unlimited swap
+    #[arg(long, value_name = "BYTES", value_parser = amount::parse)]
+    pub memory_swap: Option<i64>,
+    /// Accepted for runc's sake, without effect
+    #[arg(long, hide = true, value_name = "BYTES")]
+    pub kernel_memory: Option<String>,
+    /// Accepted for runc's sake, without effect
+    #[arg(long, hide = true, value_name = "BYTES")]
+    pub kernel_memory_tcp: Option<String>,
+    /// Most processes and threads at a time; -1 for unlimited
+    #[arg(long, value_name = "NUMBER")]
+    pub pids_limit: Option<i64>,
+    /// The container's id
+    #[arg(value_name = "CONTAINER-ID")]
+    pub id: String,
+}
+
+/// `events`
+#[derive(Debug, Args)]
+pub struct Events {
+    /// The time between two statistics, as in 500ms, 5s, 1m30s
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub interval: Duration,
+    /// Print the statistics once
+    #[arg(long)]
+    pub stats: bool,
+    /// The container's id
+    #[arg(value_name = "CONTAINER-ID")]
+    pub id: String,
+}
+
+/// A time as Go writes it: numbers with units ("1h2m3.5s"), and more than none.
+fn duration(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, f64); 7] = [
+        ("ns", 1e-9),
+        ("us", 1e-6),
+        ("µs", 1e-6),
+        ("ms", 1e-3),
+        ("s", 1.0),
+        ("m", 60.0),
+        ("h", 3600.0),
+    ];
+    let mut seconds = 0.0;
+    let mut rest = text.strip_prefix('+').unwrap_or(text);
+    while !rest.is_empty() && rest != "0" {
+        let is_number = |c: char| c.is_ascii_digit() || c == '.';
+        let (number, after) = rest.split_at(rest.find(|c| !is_number(c)).unwrap_or(rest.len()));
+        let (unit, after) = after.split_at(after.find(is_number).unwrap_or(after.len()));
+        let unit = UNITS.iter().find(|(name, _)| *name == unit);
+        match (number.parse::<f64>(), unit) {
+            (Ok(number), Some((_, factor))) => seconds += number * factor,
+            _ => return Err("not a time as in 500ms, 5s, 1m30s".into()),
+        }
+        rest = after;
+    }
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        // runc's words.
+        Ok(_) => Err("duration interval must be greater than 0".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// `--format`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs)]
@@ -323,4 +436,31 @@ pub struct Spec {
     /// For a container that an ordinary user runs
     #[arg(long)]
     pub rootless: bool,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_go_reads_them() {
+        for (text, milliseconds) in [
+            ("5s", 5000),
+            ("100ms", 100),
+            ("1m30s", 90_000),
+            ("1.5s", 1500),
+            (".5s", 500),
+            ("1h", 3_600_000),
+            ("+2000us", 2),
+        ] {
+            let expected = Duration::from_millis(milliseconds);
+            assert_eq!(duration(text).unwrap(), expected, "{text}");
+        }
+        for bad in [
+            "", "0", "0s", "-1s", "5", "s", "5 s", "1d", "1..5s", "inf", "1e3s",
+        ] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! `create`: from a bundle to a container that waits for `start`.
 
-use crate::cgroups::Manager;
+use crate::cgroups::{Claim, Manager};
 use crate::cli::{self, NewContainer};
-use crate::config::{self, Config, Document};
+use crate::config::{self, Config, Document, Mount};
 use crate::container::process::HostProcess;
 use crate::container::{ContainerId, Directory, Lock, Record, gate};
 use crate::context::Context as Globals;
 use crate::delete;
-use crate::error::{Context, Result};
+use crate::error::{Code, Context, Error, Result};
 use crate::handover;
 use crate::hooks::Status;
 use crate::host_mounts;
@@ -17,6 +17,8 @@ use crate::notify;
 use crate::plan::build::{self, Built, Request, hooks_of_kind};
 use crate::sys::signals::{self, SignalSet};
 use crate::terminal::users_size;
+use rustix::fs::Uid;
+use rustix::process::Pid;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -101,7 +103,9 @@ pub fn create(
         .inspect_err(|_| remove_empty(&directory))?;
     // From here on whoever interrupts us is heard only between two steps.
     signals::block(&SignalSet::of(HELD_BACK));
-    match bring_up(&wanted, &directory, &lock, &mut record, built) {
+    // Kept until the container's process can be seen in its cgroup, or all is undone.
+    let mut claim = Claim::none();
+    match bring_up(&wanted, &directory, &lock, &mut record, built, &mut claim) {
         Ok(init) => Ok(Created {
             directory,
             record,
@@ -189,24 +193,22 @@ fn bring_up(
     lock: &Lock,
     record: &mut Record,
     built: Built,
+    claim: &mut Claim,
 ) -> Result<Running> {
     let Wanted { args, config, .. } = wanted;
     let resources = config.linux.resources.clone().unwrap_or_default();
-    // Until they are known to be ours, nobody in them is: of two creates with one cgroupsPath,
-    // the one that comes second may have seen none.
-    let existed = std::mem::replace(&mut record.cgroups_existed, true);
-    record.cgroups.create(&resources)?;
-    record.cgroups_existed = false;
-    if existed {
-        directory.write(record)?;
-    }
+    *claim = record.cgroups.create(&resources)?;
+    record.owns_cgroups = true;
+    directory.write(record)?;
     record.cgroups.apply(&resources)?;
     record.cgroups.apply_devices(&resources.devices)?;
+    let owned_by_container = owns_cgroup(config, &built);
     let gate = gate::make(directory.as_fd())?;
     let mut launched = launch::launch(Launch {
         built,
         cgroup_files: record.cgroups.attach_files()?,
         into_cgroup: record.cgroups.clone_target()?,
+        cgroups: &record.cgroups,
         gate: Some((gate, lock.as_fd())),
         runtime: Some(Runtime {
             config,
@@ -216,6 +218,10 @@ fn bring_up(
         }),
         agent: Agent::of(config, record.state(Status::Creating)),
     })?;
+    if owned_by_container {
+        let user = config.require_process()?.user.uid;
+        record.cgroups.delegate(host_uid(launched.pid, user)?)?;
+    }
     if wanted.terminal == Terminal::HandedOver {
         handover::terminal(launched.terminal.take(), args.console_socket.as_deref())?;
     }
@@ -223,7 +229,37 @@ fn bring_up(
     record.process = Some(HostProcess::current(launched.pid)?);
     directory.write(record)?;
     handover::pid_file(launched.pid, args.pid_file.as_deref())?;
-    launched.release()
+    launched
+        .release()
+        .map_err(|error| record.cgroups.explain_kill(error))
+}
+
+/// Whether the container is to have cgroups of its own: it sees nothing above its own, and may
+/// write (config-linux.md, "Cgroup ownership").
+fn owns_cgroup(config: &Config, built: &Built) -> bool {
+    let is_cgroups = |mount: &&Mount| matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"));
+    let mut mounts = config.mounts.iter().filter(is_cgroups);
+    built.plan.namespaces.makes(libc::CLONE_NEWCGROUP as u64)
+        && mounts.any(|mount| !mount.is_read_only())
+}
+
+/// What the host calls the user `uid` of the process: new and joined user namespaces look the
+/// same from here (user_namespaces(7), "/proc/PID/uid_map").
+fn host_uid(pid: Pid, uid: u32) -> Result<Uid> {
+    let path = format!("/proc/{}/uid_map", pid.as_raw_nonzero());
+    let map = std::fs::read_to_string(&path).context(|| format!("reading {path}"))?;
+    let found = map.lines().find_map(|line| {
+        let numbers: Vec<u32> = line.split_whitespace().flat_map(str::parse).collect();
+        let [inside, outside, count] = numbers[..] else {
+            return None;
+        };
+        let offset = uid.checked_sub(inside).filter(|offset| *offset < count)?;
+        outside.checked_add(offset)
+    });
+    found.map(Uid::from_raw).ok_or_else(|| {
+        let message = format!("process.user.uid: {path} has nobody for {uid}");
+        Error::new(Code::InvalidConfig, message)
+    })
 }
 
 fn check_terminal(wanted: &Wanted<'_>) -> Result<()> {
@@ -257,7 +293,7 @@ fn intent(wanted: &Wanted<'_>, cgroups: Manager, built: &Built) -> Result<Record
         creator: HostProcess::current(rustix::process::getpid())?,
         process: None,
         mounts_before: host_mounts::before(plan)?,
-        cgroups_existed: cgroups.paths().first().is_some_and(|path| path.exists()),
+        owns_cgroups: false,
         cgroups,
         namespaces: plan.namespaces.new | joined,
         setgroups: plan.namespaces.setgroups,

@@ -71,6 +71,10 @@ pub fn delete(directory: &Directory, id: &ContainerId, force: bool) -> Result<()
             .hint("kill it first, or use --force"));
         }
     }
+    if record.is_mere_intent() {
+        // It may have died between making them and saying that they are its own.
+        record.cgroups.remove_unused()?;
+    }
     destroy(directory, &record)
 }
 

@@ -58,6 +58,7 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
             .attach_files()
             .context(|| "error adding pid to cgroups")?,
         into_cgroup: cgroups.clone_target()?,
+        cgroups: &record.cgroups,
         gate: None,
         runtime: None,
         agent: Agent::of(&config, record.state(directory.status(&record)?)),
@@ -67,7 +68,9 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
     }
     handover::pidfd(&launched.pidfd, args.pidfd_socket.as_deref())?;
     handover::pid_file(launched.pid, args.pid_file.as_deref())?;
-    let running = launched.execute()?;
+    let running = launched
+        .execute()
+        .map_err(|error| record.cgroups.explain_kill(error))?;
     if args.detach {
         return Ok(0);
     }

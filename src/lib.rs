@@ -7,6 +7,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod amount;
 pub mod arguments;
 pub mod cgroups;
 pub mod cli;
@@ -16,6 +17,7 @@ pub mod context;
 pub mod create;
 pub mod delete;
 pub mod environment;
+pub mod events;
 pub mod exec;
 pub mod features;
 pub mod foreground;
@@ -40,6 +42,7 @@ pub mod state;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod terminal;
+pub mod update;
 pub mod version;
 
 /// The init stage: its plan and wire, and what else the two sides share.

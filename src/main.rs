@@ -8,8 +8,8 @@ use tare::context::Context;
 use tare::error::{Code, Result};
 use tare::sys::signals;
 use tare::{
-    arguments, create, delete, exec, features, kill, list, logger, pause, ps, run, spec, start,
-    state, version,
+    arguments, create, delete, events, exec, features, kill, list, logger, pause, ps, run, spec,
+    start, state, update, version,
 };
 
 fn main() -> ExitCode {
@@ -52,8 +52,10 @@ fn execute(globals: &Context, command: &Command) -> Result<i32> {
         Command::Delete(args) => delete::run(globals, args),
         Command::List(args) => list::run(globals, args),
         Command::Ps(args) => ps::run(globals, args),
+        Command::Events(args) => events::run(globals, args),
         Command::Pause(args) => pause::pause(globals, args),
         Command::Resume(args) => pause::resume(globals, args),
+        Command::Update(args) => update::run(globals, args),
         Command::Spec(args) => spec::run(
             args.bundle.as_deref().unwrap_or(".".as_ref()),
             args.rootless,

@@ -34,20 +34,23 @@ pub fn start(directory: &Directory) -> Result<Record> {
     let record = directory.read()?;
     match directory.status(&record)? {
         Status::Created => {}
-        Status::Stopped => return refuse("cannot start a container that has stopped"),
-        Status::Creating => return refuse("cannot start a container that is being created"),
+        Status::Stopped => {
+            let error = refusal("cannot start a container that has stopped");
+            return Err(record.cgroups.explain_kill(error));
+        }
+        Status::Creating => return Err(refusal("cannot start a container that is being created")),
         Status::Paused | Status::Running => {
-            return refuse("cannot start an already running container");
+            return Err(refusal("cannot start an already running container"));
         }
     }
-    gate::open(directory.as_fd())?;
+    gate::open(directory.as_fd()).map_err(|error| record.cgroups.explain_kill(error))?;
     drop(lock);
     hooks::run(&record.poststart, &record.state(Status::Running)).inspect_err(|_| kill(&record))?;
     Ok(record)
 }
 
-fn refuse(message: &str) -> Result<Record> {
-    Err(Error::new(Code::WrongState, message))
+fn refusal(message: &str) -> Error {
+    Error::new(Code::WrongState, message)
 }
 
 fn kill(record: &Record) {

@@ -6,6 +6,7 @@ use crate::plan::mounts::{Attributes, CgroupHierarchy, FileSystem, FsOption, Mou
 use crate::root::{Root, Want};
 use alloc::format;
 use alloc::vec;
+use alloc::vec::Vec;
 use linux_raw_sys::general::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID};
 use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
@@ -29,16 +30,35 @@ pub fn make(
     let base = new_mount(&tmpfs(), ALWAYS)?;
     let target = root.open_or_create(&mount.destination, Want::Directory)?;
     attach(&base, &target)?;
+    let mut mounts = Vec::with_capacity(hierarchies.len());
     for hierarchy in hierarchies {
-        one(&base, hierarchy, namespaced, mount.attributes)
+        let made = one(&base, hierarchy, namespaced, mount.attributes)
             .context(|| format!("the cgroup hierarchy {}", hierarchy.name))?;
+        mounts.extend(made);
         for link in &hierarchy.links {
             rustix::fs::symlinkat(hierarchy.name.as_str(), &base, link.as_str())
                 .context(|| format!("linking {link} to {}", hierarchy.name))?;
         }
     }
-    apply(&base, mount.attributes, false)?;
+    let attributes = with_always(mount.attributes);
+    match apply(&base, attributes, true) {
+        // Before Linux 5.12: one by one.
+        Err(error) if error.errno() == Some(Errno::NOSYS) => {
+            mounts.push(base.try_clone().context(|| "keeping hold of the mount")?);
+            mounts
+                .iter()
+                .try_for_each(|mount| apply(mount, attributes, false))?;
+        }
+        other => other?,
+    }
     propagate(&base, &mount.propagation)
+}
+
+fn with_always(attributes: Attributes) -> Attributes {
+    Attributes {
+        set: attributes.set | ALWAYS.set,
+        ..attributes
+    }
 }
 
 fn tmpfs() -> FileSystem {
@@ -55,17 +75,13 @@ fn tmpfs() -> FileSystem {
 }
 
 /// Mounts one hierarchy in `base`: a new tmpfs that nobody else has seen, so that names in it
-/// are what we make them.
+/// are what we make them. What it allows is set for all of them at once.
 fn one(
     base: &OwnedFd,
     hierarchy: &CgroupHierarchy,
     namespaced: bool,
     attributes: Attributes,
-) -> Result<()> {
-    let attributes = Attributes {
-        set: attributes.set | ALWAYS.set,
-        ..attributes
-    };
+) -> Result<Option<OwnedFd>> {
     let tree = if namespaced {
         let options = hierarchy.options.split(',').map(FsOption::parse).collect();
         let fs = FileSystem {
@@ -78,14 +94,14 @@ fn one(
         new_mount(
             &fs,
             Attributes {
-                set: attributes.set & !Attributes::READ_ONLY.set,
+                set: with_always(attributes).set & !Attributes::READ_ONLY.set,
                 clear: 0,
             },
         )?
     } else {
         match open_source(&hierarchy.source, false) {
             // A rootless container may go without a cgroup; then there is none to show.
-            Err(error) if error.errno() == Some(Errno::NOENT) => return Ok(()),
+            Err(error) if error.errno() == Some(Errno::NOENT) => return Ok(None),
             other => other?,
         }
     };
@@ -100,5 +116,5 @@ fn one(
         MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
     )
     .context(|| "attaching it")?;
-    apply(&tree, attributes, false)
+    Ok(Some(tree))
 }

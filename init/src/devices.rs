@@ -140,8 +140,15 @@ fn link(places: &mut Places<'_>, path: &str, target: &str) -> Result<()> {
 fn replace_ptmx(places: &mut Places<'_>) -> Result<()> {
     let path = ContainerPath::new("/dev/ptmx");
     let (dir, name) = places.of(&path)?;
-    clear_name(dir, &name)?;
-    rustix::fs::symlinkat(c"pts/ptmx", dir, &name).context(|| format!("linking {path} to pts/ptmx"))
+    let link = || rustix::fs::symlinkat(c"pts/ptmx", dir, &name);
+    match link() {
+        Err(Errno::EXIST) => {
+            clear_name(dir, &name)?;
+            link()
+        }
+        other => other,
+    }
+    .context(|| format!("linking {path} to pts/ptmx"))
 }
 
 /// Puts the terminal `slave` at /dev/console.

@@ -4,6 +4,7 @@
 //! printed once, by `main`. It crosses the wire from the init stage unchanged: the kernel's
 //! reason as a number, which only the command turns into words.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
@@ -65,13 +66,20 @@ impl Code {
 }
 
 /// A failure with its context. See the module's description.
+///
+/// In a box, so that results of what hardly ever fails stay small.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Error {
+pub struct Error(Box<Parts>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Parts {
     code: Code,
-    /// The errno at the root, where there was one.
-    errno: Option<i32>,
     /// From the outermost context to the root cause, without what the errno says.
     message: String,
+    /// The errno at the root, where there was one.
+    errno: Option<i32>,
+    /// What went wrong besides.
+    more: Option<String>,
     /// What the user can do about it.
     hint: Option<String>,
 }
@@ -79,53 +87,77 @@ pub struct Error {
 impl Error {
     /// An error that says `message`.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
+        Self::made(code, message.into(), None)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn made(code: Code, message: String, errno: Option<Errno>) -> Self {
+        Self(Box::new(Parts {
             code,
-            errno: None,
-            message: message.into(),
+            message,
+            errno: errno.map(Errno::raw_os_error),
+            more: None,
             hint: None,
-        }
+        }))
     }
 
     /// A failed system call: `doing` is what it was for ("opening /proc/1/stat").
     pub fn system(doing: impl fmt::Display, cause: impl Into<Cause>) -> Self {
-        let (errno, message) = match cause.into() {
-            Cause::Errno(errno) => (Some(errno.raw_os_error()), format!("{doing}")),
-            Cause::Words(words) => (None, format!("{doing}: {words}")),
-        };
-        Self {
-            code: Code::System,
-            errno,
-            message,
-            hint: None,
+        Self::caused(&doing, cause.into())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn caused(doing: &dyn fmt::Display, cause: Cause) -> Self {
+        match cause {
+            Cause::Errno(errno) => Self::made(Code::System, format!("{doing}"), Some(errno)),
+            Cause::Words(words) => Self::made(Code::System, format!("{doing}: {words}"), None),
         }
     }
 
     /// The same error, with what was being done put before it.
     #[must_use]
-    pub fn context(mut self, doing: impl fmt::Display) -> Self {
-        self.message = format!("{doing}: {}", self.message);
+    pub fn context(self, doing: impl fmt::Display) -> Self {
+        self.within(&doing)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn within(mut self, doing: &dyn fmt::Display) -> Self {
+        self.0.message = format!("{doing}: {}", self.0.message);
+        self
+    }
+
+    /// The same error, with what went wrong besides put behind it.
+    #[must_use]
+    pub fn followed_by(mut self, more: impl fmt::Display) -> Self {
+        self.0.more = Some(match self.0.more {
+            Some(already) => format!("{already}; {more}"),
+            None => format!("{more}"),
+        });
         self
     }
 
     /// The same error, with advice; the first advice given stays, being the closest.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint.get_or_insert_with(|| hint.into());
+        self.0.hint.get_or_insert_with(|| hint.into());
         self
     }
 
     /// The same error under another code.
     #[must_use]
     pub fn with_code(mut self, code: Code) -> Self {
-        self.code = code;
+        self.0.code = code;
         self
     }
 
     /// The same error, its text cut to at most `limit` bytes.
     #[must_use]
     pub fn truncated(mut self, limit: usize) -> Self {
-        for text in [Some(&mut self.message), self.hint.as_mut()]
+        let parts = &mut *self.0;
+        for text in [Some(&mut parts.message), parts.hint.as_mut()]
             .into_iter()
             .flatten()
         {
@@ -139,22 +171,25 @@ impl Error {
 
     /// What kind of failure it was.
     pub fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
 
     /// The errno at the root, where a system call failed.
     pub fn errno(&self) -> Option<Errno> {
-        self.errno.map(Errno::from_raw_os_error)
+        self.0.errno.map(Errno::from_raw_os_error)
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        if let Some(errno) = self.errno {
+        f.write_str(&self.0.message)?;
+        if let Some(errno) = self.0.errno {
             write!(f, ": {}", Words(errno))?;
         }
-        match &self.hint {
+        if let Some(more) = &self.0.more {
+            write!(f, "; {more}")?;
+        }
+        match &self.0.hint {
             Some(hint) => write!(f, " ({hint})"),
             None => Ok(()),
         }

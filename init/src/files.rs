@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{MemfdFlags, Mode, OFlags, SeekFrom};
+use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::path::Arg;
 
@@ -81,9 +81,14 @@ pub fn read_first(file: impl AsFd, length: usize) -> Result<Vec<u8>> {
 /// Those of memfd_create(2) and of writing.
 pub fn in_memory(name: &str, bytes: &[u8]) -> Result<OwnedFd> {
     let file = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?;
-    if !bytes.is_empty() {
-        write_all(&file, bytes)?;
-        rustix::fs::seek(&file, SeekFrom::Start(0))?;
+    let mut written = 0;
+    while written < bytes.len() {
+        // Which leaves it standing at its beginning.
+        match rustix::io::pwrite(&file, &bytes[written..], written as u64) {
+            Ok(length) => written += length,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(file)
 }

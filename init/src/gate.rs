@@ -53,7 +53,9 @@ impl Gate {
                 Err(Errno::INTR) => continue,
                 other => other.context(doing)?,
             };
-            if let Some(signal) = signals::next(&signals).context(doing)? {
+            if !ready[1].revents().is_empty()
+                && let Some(signal) = signals::next(&signals).context(doing)?
+            {
                 exec::exit_now(128 + signal.number);
             }
             if !ready[0].revents().is_empty() {

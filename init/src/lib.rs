@@ -166,7 +166,7 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
         // Whoever waited for it may have been killed; the container goes on.
         let _ = wire.send(&FromInit::Executing, &[]);
     }
-    process::restore_signals();
+    process::restore_signals(&plan.process);
     seccomp::attach_last(&plan.process)?;
     Err(program::execute(&program, &plan.process))
 }

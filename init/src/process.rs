@@ -250,7 +250,7 @@ pub fn lead_session(terminal: bool) -> Result<()> {
 }
 
 /// Gives the program a clean slate: no signal blocked, none ignored.
-pub fn restore_signals() {
-    signals::reset_dispositions();
+pub fn restore_signals(process: &Process) {
+    signals::reset_dispositions(process.ignored_signals);
     signals::set_mask(&signals::SignalSet::empty());
 }

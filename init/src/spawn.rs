@@ -142,7 +142,7 @@ fn end_of_file(file: &OwnedFd, limit: Option<u64>) -> rustix::io::Result<Vec<u8>
 
 /// The child's part.
 fn become_program(command: &Command, stdin: &OwnedFd, output: &OwnedFd, told: &OwnedFd) -> ! {
-    signals::reset_dispositions();
+    signals::reset_dispositions(signals::SignalSet::all());
     signals::set_mask(&signals::SignalSet::empty());
     let ready = rustix::stdio::dup2_stdin(stdin)
         .and_then(|()| rustix::stdio::dup2_stdout(output))

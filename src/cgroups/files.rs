@@ -200,6 +200,19 @@ pub(super) fn remove(dir: &Path, deadline: Instant) -> Result<()> {
     }
 }
 
+/// Removes `dir` if nothing is in it.
+pub(super) fn remove_if_empty(dir: &Path) -> Result<()> {
+    match rustix::fs::rmdir(dir) {
+        Ok(()) | Err(Errno::BUSY | Errno::NOTEMPTY) => Ok(()),
+        Err(errno) if is_gone(errno) => Ok(()),
+        Err(Errno::ROFS) if !dir.exists() => Ok(()),
+        Err(errno) => Err(Error::system(
+            format!("removing cgroup {}", dir.display()),
+            errno,
+        )),
+    }
+}
+
 /// Who keeps a cgroup from going away.
 fn leftovers(dir: &Path) -> String {
     match processes(dir) {

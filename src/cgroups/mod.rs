@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Driver::detect -> Driver::manager -> Manager { V1 | V2 }
-//!     create -> apply, apply_devices -> (processes attach themselves) ... -> remove
+//!     create -> apply, apply_devices -> (processes attach themselves) -> update ... -> remove
 //! ```
 //!
 //! One enum of managers, one file per kind; what kinds share is in `files` and `limits`.
@@ -17,6 +17,7 @@
 //! A new cgroup namespace has its root where its maker is at that moment: it is to be
 //! unshared after attaching, not in the clone.
 
+mod claim;
 mod cpuset;
 mod devices;
 mod ebpf;
@@ -25,11 +26,21 @@ mod files;
 mod freezer;
 mod hierarchies;
 mod limits;
+mod memory;
+mod oom;
 mod path;
+pub mod stats;
+mod sub;
+mod update;
 mod v1;
 mod v2;
 
+pub use claim::Claim;
+pub use memory::MemoryEvents;
+pub use oom::OomWatch;
 pub use path::CgroupPath;
+pub use stats::Stats;
+pub use update::Changes;
 pub use v1::V1;
 pub use v2::V2;
 
@@ -37,11 +48,11 @@ use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 pub use crate::init::process::AttachFiles;
 use hierarchies::Layout;
+use limits::Journal;
 use rustix::fs::{Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -162,21 +173,11 @@ pub struct ContainerMount {
     pub links: Vec<String>,
 }
 
-/// Why a process may have been killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryEvents {
-    /// How many were killed for want of memory.
-    pub oom_kills: u64,
-    /// The limit, if there is one.
-    pub limit: Option<u64>,
-    /// The most that was ever used.
-    pub peak: Option<u64>,
-}
-
 impl Manager {
     /// Makes the cgroups, each with what a process needs to be let in, or nothing. One that
-    /// was there before must be empty and not frozen (config-linux.md, "Control groups").
-    pub fn create(&mut self, resources: &Resources) -> Result<()> {
+    /// was there before must be empty and not frozen (config-linux.md, "Control groups"), and
+    /// nobody else at making a container in it.
+    pub fn create(&mut self, resources: &Resources) -> Result<Claim> {
         match self {
             Self::V1(v1) => v1.create(resources),
             Self::V2(v2) => v2.create(resources),
@@ -185,9 +186,14 @@ impl Manager {
 
     /// Sets the limits, all but the device rules.
     pub fn apply(&self, resources: &Resources) -> Result<()> {
+        self.set(resources, &Resources::default(), &mut Journal::none())
+    }
+
+    /// The same, where `before` was asked for until now; `journal` is told what was set.
+    fn set(&self, now: &Resources, before: &Resources, journal: &mut Journal) -> Result<()> {
         match self {
-            Self::V1(v1) => v1.apply(resources),
-            Self::V2(v2) => v2.apply(resources),
+            Self::V1(v1) => v1.set(now, before, journal),
+            Self::V2(v2) => v2.set(now, before, journal),
         }
     }
 
@@ -269,6 +275,20 @@ impl Manager {
         }
     }
 
+    /// Removes those of the cgroups that are there and that nobody uses or is about to use:
+    /// they may be another container's.
+    pub fn remove_unused(&self) -> Result<()> {
+        let removed = match self {
+            Self::V1(v1) => v1.remove_unused(),
+            Self::V2(v2) => v2.remove_unused(),
+        };
+        match removed {
+            // Somebody else's claim.
+            Err(error) if error.code() == Code::WrongState => Ok(()),
+            other => other,
+        }
+    }
+
     /// Whether any of the cgroups is there.
     pub fn exists(&self) -> bool {
         match self {
@@ -329,53 +349,22 @@ impl Manager {
             Self::V2(v2) => v2.memory_events(),
         }
     }
-}
 
-/// The arguments of `--cgroup` as (controller or all, path); runc's rules and words.
-fn sub_paths(args: &[String]) -> Result<Vec<(Option<&str>, PathBuf)>> {
-    let invalid = |arg: &str, why: &str| {
-        let message = format!("invalid --cgroup argument: {arg}{why}");
-        Err(Error::new(Code::Usage, message))
-    };
-    let mut seen = BTreeSet::new();
-    let mut paths = Vec::new();
-    for arg in args {
-        if arg.split(':').any(leads_out) {
-            return invalid(
-                arg,
-                " (bad sub cgroup path: it must stay below the container's)",
-            );
-        }
-        let parts: Vec<&str> = arg.split(':').collect();
-        match parts.as_slice() {
-            [path] if args.len() == 1 => paths.push((None, path::clean(path))),
-            [_] => return invalid(arg, " (missing <controller>: prefix)"),
-            [controllers, path] => {
-                for controller in controllers.split(',') {
-                    if !seen.insert(controller) {
-                        let why = format!(" (specified multiple times for {controller:?})");
-                        return invalid(arg, &why);
-                    }
-                    paths.push((Some(controller), path::clean(path)));
-                }
-            }
-            _ => return invalid(arg, ""),
+    /// What the container has used. A controller that is not there has nothing to tell.
+    pub fn stats(&self) -> Result<Stats> {
+        match self {
+            Self::V1(v1) => stats::v1::read(v1),
+            Self::V2(v2) => v2.path().map_or(Ok(Stats::default()), stats::v2::read),
         }
     }
-    Ok(paths)
-}
 
-/// Whether a relative path has more steps up than down at some point.
-fn leads_out(path: &str) -> bool {
-    let mut depth = 0;
-    path.split('/').any(|name| {
-        match name {
-            "" | "." => {}
-            ".." => depth -= 1,
-            _ => depth += 1,
+    /// Begins to watch for a want of memory; none without a memory controller.
+    pub fn watch_oom(&self) -> Result<Option<OomWatch>> {
+        match self {
+            Self::V1(v1) => v1.find("memory").map_or(Ok(None), OomWatch::v1),
+            Self::V2(v2) => v2.path().map_or(Ok(None), OomWatch::v2),
         }
-        depth < 0
-    })
+    }
 }
 
 /// Refuses a cgroup somebody else uses, in runc's words.
@@ -413,35 +402,4 @@ fn signal_each(pids: &[i32], signal: Signal) -> Result<()> {
 fn open_directory(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).context(|| format!("opening {}", path.display()))
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn paths(args: &[&str]) -> Result<Vec<(Option<String>, String)>> {
-        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let own = |(name, path): (Option<&str>, PathBuf)| {
-            (name.map(str::to_owned), path.to_string_lossy().into_owned())
-        };
-        Ok(sub_paths(&args)?.into_iter().map(own).collect())
-    }
-
-    #[test]
-    fn cgroup_arguments_of_exec() {
-        assert_eq!(paths(&["a/../b"]).unwrap(), [(None, "b".to_owned())]);
-        let two = paths(&["cpu,memory:x", "pids:y"]).unwrap();
-        assert_eq!(two[1], (Some("memory".to_owned()), "x".to_owned()));
-        assert_eq!(two.len(), 3);
-        for bad in [
-            &["a", "b"][..],
-            &["a:b:c"],
-            &["cpu:a", "cpu,pids:b"],
-            &["a/../../b"],
-            &["cpu:../x"],
-        ] {
-            assert_eq!(paths(bad).unwrap_err().code(), Code::Usage);
-        }
-    }
 }

@@ -11,9 +11,9 @@ use super::AttachFiles;
 use super::devices::Policy;
 use super::files::{self, Made};
 use super::hierarchies::Hierarchy;
-use super::limits::{self, Group};
+use super::limits::{self, Group, Journal};
 use super::path::CgroupPath;
-use super::{ContainerMount, Means, MemoryEvents, cpuset, freezer};
+use super::{Claim, ContainerMount, Means, MemoryEvents, cpuset, freezer, memory, sub};
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 use rustix::fs::{Mode, OFlags};
@@ -63,12 +63,12 @@ impl V1 {
         Ok(Self { cgroups, means })
     }
 
-    fn find(&self, controller: &str) -> Option<&Path> {
+    pub(super) fn find(&self, controller: &str) -> Option<&Path> {
         let found = self.cgroups.iter().find(|cgroup| cgroup.has(controller));
         found.map(|cgroup| cgroup.path.as_path())
     }
 
-    fn unified(&self) -> Option<&Path> {
+    pub(super) fn unified(&self) -> Option<&Path> {
         let found = self.cgroups.iter().find(|cgroup| cgroup.is_unified());
         found.map(|cgroup| cgroup.path.as_path())
     }
@@ -87,7 +87,7 @@ impl V1 {
         self.paths().any(Path::exists)
     }
 
-    pub(super) fn create(&mut self, resources: &Resources) -> Result<()> {
+    pub(super) fn create(&mut self, resources: &Resources) -> Result<Claim> {
         let mut made = Vec::new();
         let result = self.create_each(resources, &mut made);
         if result.is_err() {
@@ -99,10 +99,14 @@ impl V1 {
         result
     }
 
-    fn create_each(&mut self, resources: &Resources, made: &mut Vec<PathBuf>) -> Result<()> {
+    fn create_each(&mut self, resources: &Resources, made: &mut Vec<PathBuf>) -> Result<Claim> {
+        let mut claim = Claim::none();
         let mut denied = Vec::new();
-        for cgroup in &self.cgroups {
-            match create(cgroup, resources, made) {
+        // What is claimed stands for all, and so comes first.
+        let (first, others): (Vec<_>, Vec<_>) =
+            (self.cgroups.iter()).partition(|cgroup| self.claimed() == Some(cgroup.path.as_path()));
+        for cgroup in first.into_iter().chain(others) {
+            match create(cgroup, resources, made, &mut claim) {
                 Err(error) if self.means.allow_going_without(&error) => {
                     log::debug!("doing without a cgroup: {error}");
                     denied.push(cgroup.path.clone());
@@ -111,24 +115,30 @@ impl V1 {
             }
         }
         self.cgroups.retain(|cgroup| !denied.contains(&cgroup.path));
-        Ok(())
+        Ok(claim)
     }
 
-    pub(super) fn apply(&self, resources: &Resources) -> Result<()> {
-        for group in limits::v1::groups(resources)? {
-            self.apply_group(&group)?;
+    /// The one that is claimed for all: it has a file to lock, see [`Claim`].
+    fn claimed(&self) -> Option<&Path> {
+        self.unified().or(self.main())
+    }
+
+    pub(super) fn set(
+        &self,
+        resources: &Resources,
+        before: &Resources,
+        journal: &mut Journal,
+    ) -> Result<()> {
+        for group in limits::v1::groups(resources, before)? {
+            let Some(first) = group.0.first() else {
+                continue;
+            };
+            let dir = self
+                .find(first.controller)
+                .ok_or_else(|| self.means.no_cgroup(first))?;
+            limits::apply(dir, &group, journal).map_err(|error| explain(dir, &group, error))?;
         }
         Ok(())
-    }
-
-    fn apply_group(&self, group: &Group) -> Result<()> {
-        let Some(first) = group.0.first() else {
-            return Ok(());
-        };
-        let dir = self
-            .find(first.controller)
-            .ok_or_else(|| self.means.no_cgroup(first))?;
-        limits::apply(dir, group).map_err(|error| explain(dir, group, error))
     }
 
     pub(super) fn apply_devices(&self, rules: &[DeviceRule]) -> Result<()> {
@@ -257,6 +267,14 @@ impl V1 {
         self.paths().map(remove).fold(Ok(()), Result::and)
     }
 
+    pub(super) fn remove_unused(&self) -> Result<()> {
+        let _claim = match self.claimed().map(Claim::of).transpose()?.flatten() {
+            Some(claim) => claim,
+            None => return Ok(()),
+        };
+        self.paths().try_for_each(files::remove_if_empty)
+    }
+
     pub(super) fn mounts(&self) -> Vec<ContainerMount> {
         let v1 = self.cgroups.iter().filter(|cgroup| !cgroup.is_unified());
         v1.map(|cgroup| {
@@ -277,7 +295,7 @@ impl V1 {
 
     pub(super) fn sub(&self, args: &[String]) -> Result<Self> {
         let mut sub = self.clone();
-        for (controller, path) in super::sub_paths(args)? {
+        for (controller, path) in sub::paths(args)? {
             let mut found = false;
             for cgroup in &mut sub.cgroups {
                 let matches = controller
@@ -297,28 +315,25 @@ impl V1 {
     }
 
     pub(super) fn memory_events(&self) -> Result<Option<MemoryEvents>> {
-        let Some(dir) = self.find("memory") else {
-            return Ok(None);
-        };
-        let number = |file: &str| -> Result<u64> {
-            let text = files::read_named(&dir.join(file))?;
-            Ok(text.trim().parse().unwrap_or_default())
-        };
-        let control = files::read_named(&dir.join("memory.oom_control"))?;
-        let kills = files::value_of(&control, "oom_kill").and_then(|n| n.parse().ok());
-        let limit = number("memory.limit_in_bytes")?;
-        Ok(Some(MemoryEvents {
-            oom_kills: kills.unwrap_or_default(),
-            // "Unlimited" is the largest number of whole pages.
-            limit: (limit < i64::MAX as u64 - 0x10_0000).then_some(limit),
-            peak: Some(number("memory.max_usage_in_bytes")?),
-        }))
+        self.find("memory").map(memory::v1).transpose()
     }
 }
 
-/// Makes one cgroup, or takes one that is there and unused.
-fn create(cgroup: &Cgroup, resources: &Resources, made: &mut Vec<PathBuf>) -> Result<()> {
-    match files::make(&cgroup.path, made)? {
+/// Makes one cgroup, or takes one that is there and unused, and claims the first.
+fn create(
+    cgroup: &Cgroup,
+    resources: &Resources,
+    made: &mut Vec<PathBuf>,
+    claim: &mut Claim,
+) -> Result<()> {
+    let how = if claim.is_none() {
+        let (first, how) = Claim::make(&cgroup.path, made)?;
+        *claim = first;
+        how
+    } else {
+        files::make(&cgroup.path, made)?
+    };
+    match how {
         Made::New => {}
         Made::Existing => super::check_unused(&cgroup.path, is_frozen(cgroup)?)?,
     }
@@ -360,6 +375,14 @@ fn explain(dir: &Path, group: &Group, error: Error) -> Error {
             usage.trim(),
             peak.trim()
         ));
+    }
+    let both = files::read(&dir.join("memory.memsw.limit_in_bytes"));
+    if let Ok(both) = both
+        && find("memory.limit_in_bytes").is_some()
+        && errno == Some(Errno::INVAL)
+    {
+        let both = both.trim();
+        return error.hint(format!("memory and swap together are limited to {both}"));
     }
     if find("memory.memsw.limit_in_bytes").is_some() && errno == Some(Errno::NOENT) {
         return error.hint("swap is not accounted for; boot with swapaccount=1");

@@ -3,9 +3,9 @@
 use super::devices::Policy;
 use super::files::{self, Made};
 use super::hierarchies::Hierarchy;
-use super::limits::{self, Write};
+use super::limits::{self, Journal, Write};
 use super::path::{Base, CgroupPath};
-use super::{MemoryEvents, ebpf, events};
+use super::{Claim, MemoryEvents, ebpf, events, memory, sub};
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Error, Result};
 use rustix::io::Errno;
@@ -64,11 +64,11 @@ impl V2 {
         self.path().is_some_and(Path::exists)
     }
 
-    pub(super) fn create(&mut self, resources: &Resources) -> Result<()> {
+    pub(super) fn create(&mut self, resources: &Resources) -> Result<Claim> {
         let mut made = Vec::new();
-        let result = self.make(resources, &mut made);
-        let Err(error) = result else {
-            return Ok(());
+        let error = match self.make(resources, &mut made) {
+            Err(error) => error,
+            made => return made,
         };
         for dir in made.iter().rev() {
             // What somebody has come to use in the meantime is theirs.
@@ -77,16 +77,18 @@ impl V2 {
         if self.means.allow_going_without(&error) {
             log::debug!("doing without a cgroup: {error}");
             self.without = true;
-            return Ok(());
+            return Ok(Claim::none());
         }
         Err(error)
     }
 
-    fn make(&self, resources: &Resources, made: &mut Vec<PathBuf>) -> Result<()> {
-        if files::make(&self.path, made)? == Made::Existing {
+    fn make(&self, resources: &Resources, made: &mut Vec<PathBuf>) -> Result<Claim> {
+        let (claim, how) = Claim::make(&self.path, made)?;
+        if how == Made::Existing {
             super::check_unused(&self.path, is_frozen(&self.path)?)?;
         }
-        self.enable_controllers(resources)
+        self.enable_controllers(resources)?;
+        Ok(claim)
     }
 
     /// Hands every controller that the mount has down to the cgroup. Those that cannot be
@@ -125,6 +127,8 @@ impl V2 {
             match rustix::fs::chown(&path, Some(uid), None) {
                 // The list is of all controllers.
                 Ok(()) | Err(Errno::NOENT) => {}
+                // An ordinary user has nothing to give to others.
+                Err(Errno::PERM) if self.means.is_rootless() => return Ok(()),
                 Err(errno) => {
                     let doing = format!("giving {} to the container", path.display());
                     return Err(Error::system(doing, errno));
@@ -134,26 +138,34 @@ impl V2 {
         Ok(())
     }
 
-    pub(super) fn apply(&self, resources: &Resources) -> Result<()> {
-        self.check_usage(resources)?;
-        for group in limits::v2::groups(resources, &self.path)? {
+    pub(super) fn set(
+        &self,
+        resources: &Resources,
+        before: &Resources,
+        journal: &mut Journal,
+    ) -> Result<()> {
+        self.check_usage(resources, before)?;
+        for group in limits::v2::groups(resources, before, &self.path)? {
             let Some(first) = group.0.first() else {
                 continue;
             };
             if self.without {
                 return Err(self.means.no_cgroup(first));
             }
-            limits::apply(&self.path, &group).map_err(|error| self.explain(first, error))?;
+            limits::apply(&self.path, &group, journal)
+                .map_err(|error| self.explain(first, error))?;
         }
         Ok(())
     }
 
     /// v1's kernel refuses a limit below the usage, v2's enforces it by killing.
-    fn check_usage(&self, resources: &Resources) -> Result<()> {
+    fn check_usage(&self, resources: &Resources, before: &Resources) -> Result<()> {
         let Some(memory) = &resources.memory else {
             return Ok(());
         };
-        if memory.check_before_update != Some(true) {
+        let before = before.memory.as_ref();
+        let stays = before.and_then(|before| before.check_before_update);
+        if memory.check_before_update.or(stays) != Some(true) {
             return Ok(());
         }
         let usage = files::read(&self.path.join("memory.current"));
@@ -288,9 +300,19 @@ impl V2 {
         files::remove(dir, deadline)
     }
 
+    pub(super) fn remove_unused(&self) -> Result<()> {
+        let Some(dir) = self.path() else {
+            return Ok(());
+        };
+        match Claim::of(dir)? {
+            Some(_claim) => files::remove_if_empty(dir),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn sub(&self, args: &[String]) -> Result<Self> {
         let mut sub = self.clone();
-        for (controller, path) in super::sub_paths(args)? {
+        for (controller, path) in sub::paths(args)? {
             if let Some(controller) = controller {
                 let message = format!("--cgroup: unknown controller {controller}");
                 return Err(Error::new(Code::Usage, message)
@@ -322,26 +344,7 @@ impl V2 {
     }
 
     pub(super) fn memory_events(&self) -> Result<Option<MemoryEvents>> {
-        let Some(dir) = self.path() else {
-            return Ok(None);
-        };
-        let text = match files::read(&dir.join("memory.events")) {
-            Ok(text) => text,
-            Err(errno) if files::is_gone(errno) => return Ok(None),
-            Err(errno) => {
-                let doing = format!("reading {}/memory.events", dir.display());
-                return Err(Error::system(doing, errno));
-            }
-        };
-        let kills = files::value_of(&text, "oom_kill").and_then(|n| n.parse().ok());
-        let number =
-            |file: &str| -> Option<u64> { files::read(&dir.join(file)).ok()?.trim().parse().ok() };
-        Ok(Some(MemoryEvents {
-            oom_kills: kills.unwrap_or_default(),
-            limit: number("memory.max"),
-            // Since Linux 5.19.
-            peak: number("memory.peak"),
-        }))
+        self.path().map_or(Ok(None), memory::v2)
     }
 }
 

@@ -13,6 +13,7 @@ mod keys;
 pub mod linux;
 mod locate;
 pub mod memory_policy;
+mod merge;
 pub mod mount;
 pub mod path;
 pub mod process;
@@ -24,6 +25,7 @@ mod strict;
 pub use document::{Document, Fault};
 pub use hooks::{Hook, Hooks};
 pub use linux::Linux;
+pub use merge::merged;
 pub use mount::Mount;
 pub use process::Process;
 

@@ -44,6 +44,13 @@ impl Mount {
         self.single_options().any(|given| given == option)
     }
 
+    /// Whether nothing can be written through it: of `ro` and `rw` the last one counts.
+    pub fn is_read_only(&self) -> bool {
+        let mut options: Vec<&str> = self.single_options().collect();
+        options.retain(|option| matches!(*option, "ro" | "rw"));
+        options.last() == Some(&"ro")
+    }
+
     /// The options `idmap` and `ridmap`, which crun lets hold a mapping after a "=".
     fn idmap_options(&self) -> impl Iterator<Item = &str> {
         self.single_options()

@@ -185,9 +185,7 @@ impl Directory {
         let doing = || format!("writing {}/{STATE}", self.path.display());
         let json = serde_json::to_vec(record)
             .map_err(|e| Error::new(Code::System, format!("{}: {e}", doing())))?;
-        let temporary = ".state.json";
-        self.write_file(temporary, &json).context(doing)?;
-        rustix::fs::renameat(&self.fd, temporary, &self.fd, STATE).context(doing)
+        self.replace_file(STATE, &json).context(doing)
     }
 
     /// Keeps the config as it was at the create, for `exec`.
@@ -199,9 +197,24 @@ impl Directory {
             .context(|| format!("writing {}/{CONFIG}", self.path.display()))
     }
 
+    /// Keeps another config in its place, whole: somebody may be reading it.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn replace_config(&self, json: &[u8]) -> Result<()> {
+        self.replace_file(CONFIG, json)
+            .context(|| format!("writing {}/{CONFIG}", self.path.display()))
+    }
+
     /// The path of the kept config.
     pub fn config_path(&self) -> PathBuf {
         self.path.join(CONFIG)
+    }
+
+    fn replace_file(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        let temporary = format!(".{name}");
+        self.write_file(&temporary, bytes)?;
+        Ok(rustix::fs::renameat(&self.fd, &temporary, &self.fd, name)?)
     }
 
     fn write_file(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {

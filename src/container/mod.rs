@@ -5,7 +5,7 @@
 //! <root>/<id>/
 //!     lock                locked by whoever changes the container
 //!     state.json          the intent, then the facts; replaced whole, never edited
-//!     config.json         what was asked for, as it was at the create
+//!     config.json         what was asked for: at the create, and by updates
 //!     gate.sock           where init waits for start
 //!     gate.lock           locked by init until it has executed the program
 //!     notify/             the socket that stands in for NOTIFY_SOCKET

@@ -35,9 +35,9 @@ pub struct Record {
     pub process: Option<HostProcess>,
     /// Its cgroups.
     pub cgroups: Manager,
-    /// Whether there was a cgroup of that path before: until it is known to be free to use, the
-    /// processes in it may be another container's.
-    pub cgroups_existed: bool,
+    /// Whether the cgroups are known to be this container's: until then, who is in them may be
+    /// another's, who named the same path.
+    pub owns_cgroups: bool,
     /// Without a mount namespace: what was mounted at and below the rootfs before. All that is
     /// there besides is the container's, and goes with it.
     pub mounts_before: Option<Vec<PathBuf>>,
@@ -54,10 +54,10 @@ pub struct Record {
 }
 
 impl Record {
-    /// Whether the cgroups may be another's: `create` found some, and had not got to the point
-    /// of knowing that nobody was in them.
+    /// Whether this is all there is of the container: `create` had not got to the point of
+    /// knowing that its cgroups are nobody else's.
     pub fn is_mere_intent(&self) -> bool {
-        self.process.is_none() && self.cgroups_existed
+        !self.owns_cgroups
     }
 
     /// The spec's state of it, with `status`.

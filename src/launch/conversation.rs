@@ -3,7 +3,7 @@
 use super::agent::Agent;
 use super::idmap::{UserNamespaces, map_ids};
 use super::{HELD_BACK, Launched, Runtime, mappings};
-use crate::cgroups::AttachFiles;
+use crate::cgroups::{AttachFiles, Manager};
 use crate::error::{Code, Context, Error, Result};
 use crate::files;
 use crate::hooks::{self, State, Status};
@@ -27,6 +27,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 pub struct Conversation<'a> {
     plan: &'a Plan,
     idmaps: &'a IdMaps,
+    cgroups: &'a Manager,
     runtime: Option<Runtime<'a>>,
     agent: Option<Agent<'a>>,
     signals: OwnedFd,
@@ -44,6 +45,7 @@ impl<'a> Conversation<'a> {
     /// Begins it, with the process that was just made.
     pub fn new(
         built: &'a Built,
+        cgroups: &'a Manager,
         runtime: Option<Runtime<'a>>,
         agent: Option<Agent<'a>>,
         wire: Wire,
@@ -55,6 +57,7 @@ impl<'a> Conversation<'a> {
         Ok(Self {
             plan: &built.plan,
             idmaps: &built.idmaps,
+            cgroups,
             runtime,
             agent,
             signals: signals::descriptor(&SignalSet::of(HELD_BACK))
@@ -142,7 +145,9 @@ impl<'a> Conversation<'a> {
                 Err(Errno::INTR) => continue,
                 other => other.context(|| "waiting for the init stage")?,
             };
-            if let Some(signal) = signals::next(&self.signals).context(|| "reading a signal")? {
+            if !ready[1].revents().is_empty()
+                && let Some(signal) = signals::next(&self.signals).context(|| "reading a signal")?
+            {
                 return Err(Error::new(
                     Code::System,
                     format!("interrupted by signal {}", signal.number),
@@ -155,7 +160,11 @@ impl<'a> Conversation<'a> {
     }
 
     fn proceed(&self) -> Result<()> {
-        self.wire.send(&FromParent::Continue, &[])
+        match self.wire.send(&FromParent::Continue, &[]) {
+            // It died meanwhile: what it said, or how it ended, is the better error.
+            Err(error) if error.errno() == Some(Errno::PIPE) => Ok(()),
+            other => other,
+        }
     }
 
     fn write_mappings(&self) -> Result<()> {
@@ -276,7 +285,7 @@ impl<'a> Conversation<'a> {
             format!("the init stage ended before the container was set up: {how}"),
         );
         if how.contains("signal 9") {
-            error.hint("is the memory limit too low for it?")
+            self.cgroups.explain_kill(error)
         } else {
             error
         }

@@ -6,9 +6,9 @@ mod idmap;
 mod mappings;
 mod program;
 
-use crate::cgroups::AttachFiles;
+use crate::cgroups::{AttachFiles, Manager};
 use crate::config::Config;
-use crate::error::{Context, Error, Result};
+use crate::error::{Code, Context, Error, Result};
 use crate::hooks::{Hook, State};
 use crate::init::Invocation;
 use crate::init::gate::Gate;
@@ -20,6 +20,7 @@ use crate::sys::clone::{Clone, Forked, fork};
 use crate::sys::exec;
 use agent::Agent;
 use conversation::Conversation;
+use rustix::io::Errno;
 use rustix::process::Pid;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -33,6 +34,8 @@ pub struct Launch<'a> {
     pub cgroup_files: AttachFiles,
     /// The cgroup (v2) to be born in.
     pub into_cgroup: Option<OwnedFd>,
+    /// Whose memory limit may be what kills it.
+    pub cgroups: &'a Manager,
     /// Where it waits for `start`, with the container's lock; none in exec.
     pub gate: Option<(Gate, BorrowedFd<'a>)>,
     /// What `create` does while the init stage waits.
@@ -89,6 +92,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
     log::debug!("the init stage is process {}", pid.as_raw_nonzero());
     let conversation = Conversation::new(
         &launch.built,
+        launch.cgroups,
         launch.runtime,
         launch.agent,
         ours,
@@ -148,12 +152,22 @@ pub struct Running {
 }
 
 impl Launched {
+    fn proceed(&self) -> Result<()> {
+        match self.wire.send(&FromParent::Continue, &[]) {
+            Err(error) if error.errno() == Some(Errno::PIPE) => Err(Error::new(
+                Code::System,
+                "the container's process was killed before it executed its program",
+            )),
+            other => other,
+        }
+    }
+
     /// Lets init go to the gate. It is recorded by now: from here on it lives by itself.
     ///
     /// # Errors
     /// Where it is gone.
     pub fn release(self) -> Result<Running> {
-        self.wire.send(&FromParent::Continue, &[])?;
+        self.proceed()?;
         self.process.release();
         Ok(Running {
             pid: self.pid,
@@ -167,7 +181,7 @@ impl Launched {
     /// # Errors
     /// What kept it from executing it.
     pub fn execute(self) -> Result<Running> {
-        self.wire.send(&FromParent::Continue, &[])?;
+        self.proceed()?;
         self.wire.await_execution()?;
         self.process.release();
         Ok(Running {

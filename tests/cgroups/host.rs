@@ -54,7 +54,7 @@ impl Cgroup {
     }
 
     fn make(mut self) -> Self {
-        self.manager.create(&Resources::default()).unwrap();
+        drop(self.manager.create(&Resources::default()).unwrap());
         self
     }
 

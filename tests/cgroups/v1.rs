@@ -257,7 +257,7 @@ fn a_cgroup_in_use_or_frozen_is_refused() {
     };
     let none = Resources::default();
     // Empty and thawed: welcome.
-    cgroup.manager.create(&none).unwrap();
+    drop(cgroup.manager.create(&none).unwrap());
     let process = cgroup.spawn("sleep 60");
     let error = cgroup.manager.create(&none).unwrap_err();
     assert_eq!(error.code(), Code::WrongState);
@@ -302,14 +302,14 @@ fn cpusets_are_inherited_through_new_parents() {
     let Some(mut cgroup) = Cgroup::new_v1("cpuset") else {
         return;
     };
-    cgroup.manager.create(&Resources::default()).unwrap();
+    drop(cgroup.manager.create(&Resources::default()).unwrap());
     let root = fs::read_to_string("/sys/fs/cgroup/cpuset/cpuset.cpus").unwrap();
     assert_eq!(cgroup.read("cpuset", "cpuset.cpus"), root.trim());
     assert!(!cgroup.read("cpuset", "cpuset.mems").is_empty());
     cgroup.manager.remove().unwrap();
 
     let one = resources(json!({"cpu": {"cpus": "0"}}));
-    cgroup.manager.create(&one).unwrap();
+    drop(cgroup.manager.create(&one).unwrap());
     assert_eq!(cgroup.read("cpuset", "cpuset.cpus"), "");
     cgroup.manager.apply(&one).unwrap();
     assert_eq!(cgroup.read("cpuset", "cpuset.cpus"), "0");

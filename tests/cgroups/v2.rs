@@ -260,7 +260,7 @@ fn a_cgroup_in_use_or_frozen_is_refused() {
         return;
     };
     let none = Resources::default();
-    cgroup.manager.create(&none).unwrap();
+    drop(cgroup.manager.create(&none).unwrap());
     let process = cgroup.spawn("sleep 60");
     let error = cgroup.manager.create(&none).unwrap_err();
     assert_eq!(error.code(), Code::WrongState);
@@ -291,7 +291,7 @@ fn below_a_cgroup_with_processes_only_threads_can_be_limited() {
         assert!(error.contains("with domain controllers"), "{error}");
         assert!(!inner.exists());
     }
-    inner.create(&Resources::default()).unwrap();
+    drop(inner.create(&Resources::default()).unwrap());
     inner
         .apply(&resources(json!({"pids": {"limit": 5}})))
         .unwrap();

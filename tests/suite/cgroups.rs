@@ -1,9 +1,10 @@
-//! cgroups on v1 hierarchies: where a container is, what it may use, and that nothing of
-//! it stays.
+//! cgroups: where a container is, what it may use, and that nothing of it stays.
 
-use crate::harness::{Container, Sandbox, skip, tests, wait_for};
+use crate::harness::limits::{is_v2, need};
+use crate::harness::{Command, Container, Running, Sandbox, skip, tests, wait_for};
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 tests![
@@ -33,6 +34,10 @@ tests![
     half_a_megabyte_suffices,
     processes_of_exec_are_limited,
     exec_after_the_cgroup_moved,
+    same_cgroup_at_the_same_time,
+    too_little_memory_to_start,
+    owned_by_the_containers_root,
+    not_owned_where_it_is_read_only,
 ];
 
 /// The container's directory in one hierarchy; skips where that is not mounted.
@@ -355,4 +360,107 @@ fn exec_after_the_cgroup_moved(t: &Sandbox) {
     c.exec(&["echo", "in"]).ok().prints("in");
     c.delete_force().ok();
     t.assert_nothing_left();
+}
+
+/// Each finds nobody in it; the one that is refused must not harm the other.
+fn same_cgroup_at_the_same_time(t: &Sandbox) {
+    for _ in 0..10 {
+        let containers: Vec<_> = (0..4)
+            .map(|_| {
+                let mut c = t.container();
+                c.set("/linux/cgroupsPath", json!(format!("/{}", t.id("shared"))));
+                c.args(["sleep", "1000"]);
+                c
+            })
+            .collect();
+        let commands: Vec<_> = containers.iter().map(|c| c.create_with(&[])).collect();
+        let creates: Vec<_> = commands.into_iter().map(Command::spawn).collect();
+        let ends: Vec<_> = creates.into_iter().map(Running::wait).collect();
+        let won: Vec<_> = (0..4).filter(|&n| ends[n].status == 0).collect();
+        assert_eq!(won.len(), 1, "{ends:?}");
+        for lost in ends.into_iter().filter(|end| end.status != 0) {
+            lost.says("container's cgroup is not");
+        }
+        let winner = &containers[won[0]];
+        assert_eq!(winner.status(), "created");
+        winner.start().ok();
+        assert_eq!(winner.status(), "running");
+        winner.delete_force().ok();
+        t.assert_nothing_left();
+    }
+}
+
+fn too_little_memory_to_start(t: &Sandbox) {
+    need(&["memory"]);
+    let mut c = t.container();
+    c.set("/linux/resources/memory", json!({"limit": 4096}));
+    c.args(["true"]);
+    let create = c.create();
+    let out = if create.status == 0 {
+        c.start()
+    } else {
+        create
+    };
+    out.fails()
+        .says("because of the memory limit of 4096 bytes")
+        .says("raise linux.resources.memory.limit");
+    c.delete_force().ok();
+    t.assert_nothing_left();
+}
+
+/// A container with a user and a cgroup namespace, whose cgroup it sees with `option`.
+fn with_own_cgroups<'s>(t: &'s Sandbox, option: &str) -> Container<'s> {
+    if !is_v2() {
+        skip("on cgroup v1 no cgroup is given to a container");
+    }
+    let mut c = t.container();
+    crate::user_namespaces::map_users(&mut c, 100_000);
+    c.push("/linux/namespaces", json!({"type": "cgroup"}));
+    c.unset_mount("/sys/fs/cgroup");
+    c.mount(
+        "/sys/fs/cgroup",
+        "cgroup",
+        "cgroup",
+        &["nosuid", "noexec", "nodev", option],
+    );
+    c.set("/linux/resources/pids", json!({"limit": 50}));
+    c
+}
+
+/// Init moves itself out of the way and makes a limited cgroup, as systemd does.
+fn owned_by_the_containers_root(t: &Sandbox) {
+    let mut c = with_own_cgroups(t, "rw");
+    c.script(
+        "cd /sys/fs/cgroup && mkdir init jobs && echo 0 >init/cgroup.procs &&
+         echo +pids >cgroup.subtree_control && echo 7 >jobs/pids.max && cat jobs/pids.max &&
+         ! echo 99 >pids.max && echo ready && exec sleep 1000",
+    );
+    let run = c.run_with(&["--detach"]).run().ok();
+    wait_for("ready", || run.later().contains("ready"));
+    assert!(run.later().starts_with("7\n"), "{run}");
+    let owner = |name: &str| {
+        let dir = PathBuf::from("/sys/fs/cgroup").join(&c.id);
+        fs::metadata(dir.join(name)).unwrap().uid()
+    };
+    for name in [
+        "",
+        "cgroup.procs",
+        "cgroup.subtree_control",
+        "cgroup.threads",
+    ] {
+        assert_eq!(owner(name), 100_000, "{name}");
+    }
+    for name in ["pids.max", "cgroup.freeze", "cgroup.type"] {
+        assert_eq!(owner(name), 0, "{name}");
+    }
+    c.exec(&["echo", "in"]).ok().prints("in");
+    c.delete_force().ok();
+    t.assert_nothing_left();
+}
+
+fn not_owned_where_it_is_read_only(t: &Sandbox) {
+    let mut c = with_own_cgroups(t, "ro");
+    c.run_sleeping();
+    let dir = PathBuf::from("/sys/fs/cgroup").join(&c.id);
+    assert_eq!(fs::metadata(dir).unwrap().uid(), 0);
 }

@@ -13,6 +13,7 @@ mod cgroups;
 mod config;
 mod descriptors;
 mod devices;
+mod events;
 mod exec;
 mod exec_process;
 mod hooks;
@@ -31,6 +32,7 @@ mod run;
 mod seccomp;
 mod symlinks;
 mod tty;
+mod update;
 mod user_namespaces;
 
 use libtest_mimic::Arguments;
@@ -70,6 +72,8 @@ fn main() -> ExitCode {
         tty::tests(),
         descriptors::tests(),
         cgroups::tests(),
+        update::tests(),
+        events::tests(),
         config::tests(),
         robust::tests(),
     ];

@@ -20,7 +20,7 @@ fn namespace_of(pid: &str, name: &str) -> String {
     link.to_str().unwrap().into()
 }
 
-fn map_users(c: &mut Container, first: u32) {
+pub fn map_users(c: &mut Container, first: u32) {
     let mapping = json!([{"containerID": 0, "hostID": first, "size": 65536}]);
     c.push("/linux/namespaces", json!({"type": "user"}));
     c.set("/linux/uidMappings", mapping.clone())

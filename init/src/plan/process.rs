@@ -2,6 +2,7 @@
 
 use crate::sys::schedule::SchedAttr;
 use crate::sys::seccomp::Instruction;
+use crate::sys::signals::SignalSet;
 use alloc::ffi::CString;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -44,6 +45,8 @@ pub struct Process {
     pub selinux_label: Option<String>,
     /// `linux.seccomp`, compiled.
     pub seccomp: Option<Filter>,
+    /// What our caller ignores, and the program is not to.
+    pub ignored_signals: SignalSet,
 }
 
 /// The five sets of a process, as bit masks.

@@ -8,12 +8,13 @@ use linux_raw_sys::general::{
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::{Errno, Result};
 use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
 
 /// The last signal's number.
 const LAST: i32 = 64;
 
 /// The kernel's own signals, a bit for each: libc's sets hide two real-time signals.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignalSet(u64);
 
 impl SignalSet {
@@ -25,6 +26,11 @@ impl SignalSet {
     /// Every signal that can be blocked.
     pub fn all() -> Self {
         Self(u64::MAX)
+    }
+
+    /// As the kernel writes it in /proc/PID/status: in hexadecimal, the first signal last.
+    pub fn from_status(text: &str) -> Option<Self> {
+        u64::from_str_radix(text, 16).ok().map(Self)
     }
 
     /// The signals of `list`.
@@ -57,10 +63,12 @@ fn change_mask(how: u32, mask: &SignalSet) -> SignalSet {
     old
 }
 
-/// Gives every signal its default action again: ignored ones survive execve(2), and a
+/// Gives these signals their default action again: ignored ones survive execve(2), and a
 /// container must not inherit what its engine happens to ignore.
-pub fn reset_dispositions() {
-    (1..=LAST).for_each(set_default);
+pub fn reset_dispositions(ignored: SignalSet) {
+    (1..=LAST)
+        .filter(|number| ignored.0 & 1 << (number - 1) != 0)
+        .for_each(set_default);
 }
 
 fn set_default(number: i32) {

@@ -1,11 +1,12 @@
 //! Limits as the files of cgroup v1's controllers (Documentation/admin-guide/cgroup-v1).
 
-use super::{Group, Write, check, check_shares, page_size, pids, rdma, set};
+use super::common::{check, check_shares, cpusets, hugepages, pids, rdma, set, throttles};
+use super::{Group, Write};
 use crate::config::resources::{BlockIo, Cpu, Memory, Network, Resources};
 use crate::error::{Code, Error, Result};
 
-/// All writes for `resources`, but for the devices'.
-pub(in crate::cgroups) fn groups(resources: &Resources) -> Result<Vec<Group>> {
+/// All writes for `resources`, but for the devices'. `before` is what was asked for until now.
+pub(in crate::cgroups) fn groups(resources: &Resources, before: &Resources) -> Result<Vec<Group>> {
     check(resources)?;
     if !resources.unified.is_empty() {
         let message = "linux.resources.unified: cannot be used on cgroup v1";
@@ -14,7 +15,7 @@ pub(in crate::cgroups) fn groups(resources: &Resources) -> Result<Vec<Group>> {
     }
     let mut groups = Vec::new();
     if let Some(memory) = &resources.memory {
-        groups.extend(self::memory(memory)?);
+        groups.extend(self::memory(memory, before.memory.as_ref())?);
     }
     if let Some(cpu) = &resources.cpu {
         groups.extend(self::cpu(cpu)?);
@@ -26,7 +27,7 @@ pub(in crate::cgroups) fn groups(resources: &Resources) -> Result<Vec<Group>> {
     if let Some(block_io) = &resources.block_io {
         groups.extend(self::block_io(block_io));
     }
-    groups.extend(hugepages(resources)?);
+    groups.extend(hugepages(resources, "limit_in_bytes")?);
     if let Some(network) = &resources.network {
         groups.extend(self::network(network));
     }
@@ -34,7 +35,7 @@ pub(in crate::cgroups) fn groups(resources: &Resources) -> Result<Vec<Group>> {
     Ok(groups)
 }
 
-fn memory(memory: &Memory) -> Result<Vec<Group>> {
+fn memory(memory: &Memory, before: Option<&Memory>) -> Result<Vec<Group>> {
     let write = |field: &str, file: &str, value: String| {
         Write::new(&format!("memory.{field}"), "memory", file, value)
     };
@@ -71,8 +72,13 @@ fn memory(memory: &Memory) -> Result<Vec<Group>> {
         let value = u8::from(hierarchy).to_string();
         single(write("useHierarchy", "memory.use_hierarchy", value));
     }
-    if memory.disable_oom_killer == Some(true) {
-        single(write("disableOOMKiller", "memory.oom_control", "1".into()));
+    // False is how it is without being asked for.
+    let is_disabled = before.and_then(|before| before.disable_oom_killer);
+    if let Some(disable) = memory.disable_oom_killer
+        && disable != is_disabled.unwrap_or(false)
+    {
+        let value = u8::from(disable).to_string();
+        single(write("disableOOMKiller", "memory.oom_control", value));
     }
     if let Some(swappiness) = memory.swappiness {
         if swappiness > 100 {
@@ -132,15 +138,7 @@ fn cpu(cpu: &Cpu) -> Result<Vec<Group>> {
         Group(bandwidth.into_iter().filter_map(set).collect()),
         Group(realtime.into_iter().filter_map(set).collect()),
     ];
-    let sets = [
-        ("cpu.cpus", "cpuset.cpus", &cpu.cpus),
-        ("cpu.mems", "cpuset.mems", &cpu.mems),
-    ];
-    for (field, file, list) in sets {
-        if let Some(list) = list.as_ref().filter(|list| !list.is_empty()) {
-            groups.push(Group(vec![Write::new(field, "cpuset", file, list)]));
-        }
-    }
+    groups.extend(cpusets(cpu));
     Ok(groups)
 }
 
@@ -171,51 +169,11 @@ fn block_io(block_io: &BlockIo) -> Vec<Group> {
             writes.push(write(&field, "blkio.leaf_weight_device", value));
         }
     }
-    let throttles = [
-        (
-            "throttleReadBpsDevice",
-            "read_bps",
-            &block_io.throttle_read_bps_device,
-        ),
-        (
-            "throttleWriteBpsDevice",
-            "write_bps",
-            &block_io.throttle_write_bps_device,
-        ),
-        (
-            "throttleReadIOPSDevice",
-            "read_iops",
-            &block_io.throttle_read_iops_device,
-        ),
-        (
-            "throttleWriteIOPSDevice",
-            "write_iops",
-            &block_io.throttle_write_iops_device,
-        ),
-    ];
-    for (field, file, devices) in throttles {
-        for (index, device) in devices.iter().enumerate() {
-            let value = format!("{}:{} {}", device.major, device.minor, device.rate);
-            let file = format!("blkio.throttle.{file}_device");
-            writes.push(write(&format!("{field}[{index}]"), &file, value));
-        }
-    }
+    writes.extend(throttles(block_io, "blkio", |throttle, device, rate| {
+        let file = format!("blkio.throttle.{}_device", throttle.v1);
+        (file, format!("{device} {rate}"))
+    }));
     writes.into_iter().map(|write| Group(vec![write])).collect()
-}
-
-/// Both kinds of accounting get the limit, as in runc: reservations, where the kernel (5.7)
-/// counts them, and page faults.
-fn hugepages(resources: &Resources) -> Result<Vec<Group>> {
-    let mut groups = Vec::new();
-    for (index, limit) in resources.hugepage_limits.iter().enumerate() {
-        let size = page_size(index, &limit.page_size)?;
-        let field = format!("hugepageLimits[{index}]");
-        let write = |file: String| Write::new(&field, "hugetlb", file, limit.limit);
-        let usage = write(format!("hugetlb.{size}.limit_in_bytes"));
-        let reserved = write(format!("hugetlb.{size}.rsvd.limit_in_bytes"));
-        groups.push(Group(vec![usage, reserved.optional()]));
-    }
-    Ok(groups)
 }
 
 fn network(network: &Network) -> Vec<Group> {
@@ -243,7 +201,13 @@ mod tests {
 
     /// "file value" of each write, groups apart by "|".
     fn writes(json: &str) -> String {
-        let groups = groups(&serde_json::from_str(json).unwrap()).unwrap();
+        after("{}", json)
+    }
+
+    /// The same for what changes `before`.
+    fn after(before: &str, json: &str) -> String {
+        let read = |json| serde_json::from_str(json).unwrap();
+        let groups = groups(&read(json), &read(before)).unwrap();
         let files = |w: &Write| -> String {
             let names: Vec<&str> = w.files.iter().map(|(file, _)| file.as_str()).collect();
             names.join("/")
@@ -260,7 +224,7 @@ mod tests {
     }
 
     fn error(json: &str) -> String {
-        groups(&serde_json::from_str(json).unwrap())
+        groups(&serde_json::from_str(json).unwrap(), &Resources::default())
             .unwrap_err()
             .to_string()
     }
@@ -288,6 +252,15 @@ mod tests {
             writes(r#"{"memory":{"swap":-1}}"#),
             "memory.memsw.limit_in_bytes -1"
         );
+    }
+
+    #[test]
+    fn the_oom_killer_is_enabled_again_where_it_was_disabled() {
+        let memory = |disable: bool| format!(r#"{{"memory":{{"disableOOMKiller":{disable}}}}}"#);
+        let (on, off) = (memory(false), memory(true));
+        assert_eq!(after("{}", &off), "memory.oom_control 1");
+        assert_eq!(after(&off, &on), "memory.oom_control 0");
+        assert_eq!(after(&off, &off), "");
     }
 
     #[test]

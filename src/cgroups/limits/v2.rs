@@ -3,23 +3,26 @@
 //! The spec's fields are v1's. Where v2 measures differently they are converted, and where
 //! it has nothing of the kind, asking for it is an error (config-linux.md, "Unified").
 
-use super::{Group, Write, check, check_shares, page_size, pids, rdma, set};
+use super::common::{check, check_shares, cpusets, hugepages, pids, rdma, set, throttles};
+use super::{Group, Write};
 use crate::cgroups::files;
-use crate::config::resources::{BlockIo, Cpu, Memory, Resources, ThrottleDevice};
+use crate::config::resources::{BlockIo, Cpu, Memory, Resources};
 use crate::error::{Code, Error, Result};
 use std::path::Path;
 
-/// All writes for `resources`, but for the devices'. `dir` is the cgroup's: v2 keeps some
-/// fields in one file with others or relative to them, and what an update leaves out stays.
-pub(in crate::cgroups) fn groups(resources: &Resources, dir: &Path) -> Result<Vec<Group>> {
+/// All writes for `resources`, but for the devices'. `before` is what was asked for until now,
+/// and `dir` the cgroup's: v2 keeps some fields in one file with others or relative to them,
+/// and what an update leaves out stays.
+pub(in crate::cgroups) fn groups(
+    resources: &Resources,
+    before: &Resources,
+    dir: &Path,
+) -> Result<Vec<Group>> {
     check(resources)?;
     let mut groups = Vec::new();
     if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit) {
         let write = Write::new("pids.limit", "pids", "pids.max", pids(limit));
         groups.push(Group(vec![write]));
-    }
-    if let Some(memory) = &resources.memory {
-        groups.extend(self::memory(memory, dir)?);
     }
     if let Some(block_io) = &resources.block_io {
         groups.extend(self::block_io(block_io)?);
@@ -27,7 +30,7 @@ pub(in crate::cgroups) fn groups(resources: &Resources, dir: &Path) -> Result<Ve
     if let Some(cpu) = &resources.cpu {
         groups.extend(self::cpu(cpu, dir)?);
     }
-    groups.extend(hugepages(resources)?);
+    groups.extend(hugepages(resources, "max")?);
     if let Some(network) = &resources.network {
         if network.class_id.is_some_and(|class| class != 0) {
             return Err(not_in_v2("network.classID"));
@@ -37,6 +40,10 @@ pub(in crate::cgroups) fn groups(resources: &Resources, dir: &Path) -> Result<Ve
         }
     }
     groups.extend(rdma(resources));
+    // Late: a limit below the usage kills, and nothing takes that back.
+    if let Some(memory) = &resources.memory {
+        groups.extend(self::memory(memory, before.memory.as_ref(), dir)?);
+    }
     groups.extend(unified(resources)?);
     Ok(groups)
 }
@@ -54,7 +61,7 @@ fn max(limit: i64) -> String {
     }
 }
 
-fn memory(memory: &Memory, dir: &Path) -> Result<Vec<Group>> {
+fn memory(memory: &Memory, before: Option<&Memory>, dir: &Path) -> Result<Vec<Group>> {
     for (field, wanted) in [
         ("memory.kernel", set(memory.kernel).is_some()),
         ("memory.kernelTCP", set(memory.kernel_tcp).is_some()),
@@ -74,7 +81,7 @@ fn memory(memory: &Memory, dir: &Path) -> Result<Vec<Group>> {
     };
     let limit = set(memory.limit);
     let mut groups = Vec::new();
-    if let Some(swap) = swap(limit, set(memory.swap), dir)? {
+    if let Some(swap) = swap(limit, both(memory, before), dir)? {
         let value = max(swap);
         let swap_write = write("swap", "memory.swap.max", value);
         // Without swap there is nothing that could exceed these two.
@@ -91,6 +98,16 @@ fn memory(memory: &Memory, dir: &Path) -> Result<Vec<Group>> {
         groups.push(Group(vec![low]));
     }
     Ok(groups)
+}
+
+/// The limit of memory and swap together. One that stays as it is allows more swap when that
+/// of memory becomes lower.
+fn both(memory: &Memory, before: Option<&Memory>) -> Option<i64> {
+    let stays = || before.and_then(|before| set(before.swap));
+    set(memory.swap).or_else(|| match set(memory.limit) {
+        None | Some(-1) => None,
+        Some(_) => stays(),
+    })
 }
 
 /// v1 limits memory and swap together, v2 swap alone: the difference, as in runc and crun.
@@ -186,15 +203,7 @@ fn cpu(cpu: &Cpu, dir: &Path) -> Result<Vec<Group>> {
         bandwidth.push(write("burst", "cpu.max.burst", burst.to_string()));
     }
     let mut groups = vec![Group(weight_group), Group(bandwidth)];
-    let sets = [
-        ("cpu.cpus", "cpuset.cpus", &cpu.cpus),
-        ("cpu.mems", "cpuset.mems", &cpu.mems),
-    ];
-    for (field, file, list) in sets {
-        if let Some(list) = list.as_ref().filter(|list| !list.is_empty()) {
-            groups.push(Group(vec![Write::new(field, "cpuset", file, list)]));
-        }
-    }
+    groups.extend(cpusets(cpu));
     Ok(groups)
 }
 
@@ -228,52 +237,16 @@ fn block_io(block_io: &BlockIo) -> Result<Vec<Group>> {
             writes.push(bfq.or("io.weight", format!("{number} {}", io_weight(weight))));
         }
     }
-    let mut throttle = |field: &str, key: &str, devices: &[ThrottleDevice]| {
-        for (index, device) in devices.iter().enumerate() {
-            // v1 takes a limit away by 0, v2 by "max".
-            let rate = match device.rate {
-                0 => "max".to_owned(),
-                rate => rate.to_string(),
-            };
-            let value = format!("{}:{} {key}={rate}", device.major, device.minor);
-            writes.push(write(&format!("{field}[{index}]"), "io.max", value));
-        }
-    };
-    throttle(
-        "throttleReadBpsDevice",
-        "rbps",
-        &block_io.throttle_read_bps_device,
-    );
-    throttle(
-        "throttleWriteBpsDevice",
-        "wbps",
-        &block_io.throttle_write_bps_device,
-    );
-    throttle(
-        "throttleReadIOPSDevice",
-        "riops",
-        &block_io.throttle_read_iops_device,
-    );
-    throttle(
-        "throttleWriteIOPSDevice",
-        "wiops",
-        &block_io.throttle_write_iops_device,
-    );
+    writes.extend(throttles(block_io, "io", |throttle, device, rate| {
+        // v1 takes a limit away by 0, v2 by "max".
+        let rate = match rate {
+            0 => "max".to_owned(),
+            rate => rate.to_string(),
+        };
+        let value = format!("{device} {}={rate}", throttle.v2);
+        ("io.max".to_owned(), value)
+    }));
     Ok(writes.into_iter().map(|write| Group(vec![write])).collect())
-}
-
-/// Both kinds of accounting, as on v1.
-fn hugepages(resources: &Resources) -> Result<Vec<Group>> {
-    let mut groups = Vec::new();
-    for (index, limit) in resources.hugepage_limits.iter().enumerate() {
-        let size = page_size(index, &limit.page_size)?;
-        let field = format!("hugepageLimits[{index}]");
-        let write = |file: String| Write::new(&field, "hugetlb", file, limit.limit);
-        let usage = write(format!("hugetlb.{size}.max"));
-        let reserved = write(format!("hugetlb.{size}.rsvd.max"));
-        groups.push(Group(vec![usage, reserved.optional()]));
-    }
-    Ok(groups)
 }
 
 /// Files by name, each line of a value a write: io.max takes one device at a time.
@@ -299,7 +272,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A cgroup with a memory limit of 1000 and no quota.
-    fn groups_now(json: &str) -> Result<Vec<Group>> {
+    fn groups_now(json: &str, before: &str) -> Result<Vec<Group>> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tare-limits-{}-{count}", std::process::id());
@@ -307,13 +280,19 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join("memory.max"), "1000\n").unwrap();
         std::fs::write(dir.join("cpu.max"), "max 100000\n").unwrap();
-        let groups = groups(&serde_json::from_str(json).unwrap(), &dir);
+        let read = |json| serde_json::from_str(json).unwrap();
+        let groups = groups(&read(json), &read(before), &dir);
         std::fs::remove_dir_all(dir).unwrap();
         groups
     }
 
     fn writes(json: &str) -> String {
-        let groups = groups_now(json).unwrap();
+        after("{}", json)
+    }
+
+    /// The same for what changes `before`.
+    fn after(before: &str, json: &str) -> String {
+        let groups = groups_now(json, before).unwrap();
         let show = |write: &Write| -> String {
             let files = write
                 .files
@@ -326,7 +305,7 @@ mod tests {
     }
 
     fn error(json: &str) -> String {
-        groups_now(json).unwrap_err().to_string()
+        groups_now(json, "{}").unwrap_err().to_string()
     }
 
     #[test]
@@ -363,6 +342,18 @@ mod tests {
         assert_eq!(both("100", "0"), "memory.max 100");
         assert_eq!(both("0", "1200"), "memory.swap.max 200");
         assert!(error(r#"{"memory":{"limit":100,"swap":99}}"#).contains("memory.swap"));
+    }
+
+    #[test]
+    fn memory_and_swap_together_stay_limited_when_memory_is_changed() {
+        let before = r#"{"memory":{"limit":100,"swap":300}}"#;
+        let limit = |limit: &str| after(before, &format!(r#"{{"memory":{{"limit":{limit}}}}}"#));
+        assert_eq!(limit("50"), "memory.swap.max 250, memory.max 50");
+        assert_eq!(limit("-1"), "memory.swap.max max, memory.max max");
+        assert_eq!(
+            after(before, r#"{"memory":{"reservation":7}}"#),
+            "memory.low 7"
+        );
     }
 
     #[test]

@@ -93,6 +93,13 @@ impl<'s> Container<'s> {
         )
     }
 
+    /// Removes the mount at this place.
+    pub fn unset_mount(&mut self, to: &str) -> &mut Self {
+        let mounts = self.config["mounts"].as_array_mut().unwrap();
+        mounts.retain(|mount| mount["destination"] != to);
+        self
+    }
+
     /// Makes the root writable.
     pub fn writable(&mut self) -> &mut Self {
         self.set("/root/readonly", json!(false))

@@ -4,6 +4,7 @@
 mod command;
 mod container;
 mod leftovers;
+pub mod limits;
 mod terminal;
 
 pub use command::{Command, Output, Running};
