@@ -10,9 +10,10 @@ use std::process::Command;
 
 /// How the program is linked: no C library and none of its start files; at a fixed address, so
 /// that nothing has to relocate it (docs/design.md, "Decisions"); and in as few pages as can be.
-const RUSTFLAGS: [&str; 5] = [
+const RUSTFLAGS: [&str; 6] = [
     "-Ctarget-feature=+crt-static",
     "-Crelocation-model=static",
+    "-Cforce-unwind-tables=no",
     "-Clink-arg=-nostartfiles",
     "-Clink-arg=-nodefaultlibs",
     "-Clink-arg=-Wl,-z,noseparate-code,-z,norelro,--build-id=none",
@@ -33,7 +34,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn build(cargo: &str, target: &str, directory: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let mut command = Command::new(cargo);
     command
-        .args(["build", "--release", "--locked", "--package", "tare-init"])
+        .args([
+            "build",
+            "--profile",
+            "init",
+            "--locked",
+            "--package",
+            "tare-init",
+        ])
         .args(["--bin", "tare-init", "--features", "program"])
         .args(["--target", target, "--target-dir"])
         .arg(directory)
@@ -47,5 +55,5 @@ fn build(cargo: &str, target: &str, directory: &Path) -> Result<PathBuf, Box<dyn
     if !status.success() {
         return Err(format!("the init stage's program could not be built: {status}").into());
     }
-    Ok(directory.join(target).join("release").join("tare-init"))
+    Ok(directory.join(target).join("init").join("tare-init"))
 }

@@ -1,7 +1,7 @@
 //! The mount of type `cgroup` on v1: a tmpfs with a directory for each hierarchy.
 
 use crate::error::{Context, Result};
-use crate::mounts::{apply, attach, new_mount, open_source, propagate};
+use crate::mounts::{apply, attach, new_mount, open_source, open_target, propagate};
 use crate::plan::mounts::{Attributes, CgroupHierarchy, FileSystem, FsOption, Mount};
 use crate::root::{Root, Want};
 use alloc::format;
@@ -28,7 +28,7 @@ pub fn make(
     namespaced: bool,
 ) -> Result<()> {
     let base = new_mount(&tmpfs(), ALWAYS)?;
-    let target = root.open_or_create(&mount.destination, Want::Directory)?;
+    let target = open_target(root, &mount.destination, Want::Directory, &base)?;
     attach(&base, &target)?;
     let mut mounts = Vec::with_capacity(hierarchies.len());
     for hierarchy in hierarchies {

@@ -145,7 +145,7 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
     let early = plan.rootfs.is_none() && needs_procfs(&plan);
     let procfs = if early { Some(Procfs::open()?) } else { None };
     namespaces::enter(&plan.namespaces, namespaces, to_parent)?;
-    let program = set_up(&mut plan, procfs, to_parent)?;
+    let program = set_up(&mut plan, procfs, &mut cgroups.memory, to_parent)?;
     rustix::process::set_parent_process_death_signal(None)
         .context(|| "letting go of the runtime")?;
     // Last, so that the limit has to hold the program alone, and not what it took to set it up.
@@ -172,7 +172,13 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
 }
 
 /// All steps between the namespaces and the program, in their order; returns the program's path.
-fn set_up(plan: &mut Plan, procfs: Option<Procfs>, wire: &Wire) -> Result<CString> {
+/// `memory` is the cgroup to enter last.
+fn set_up(
+    plan: &mut Plan,
+    procfs: Option<Procfs>,
+    memory: &mut Option<OwnedFd>,
+    wire: &Wire,
+) -> Result<CString> {
     // From here on other processes of the container may see this one (a joined pid namespace):
     // without CAP_SYS_PTRACE they can neither trace it nor look at what it holds open.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
@@ -208,6 +214,8 @@ fn set_up(plan: &mut Plan, procfs: Option<Procfs>, wire: &Wire) -> Result<CStrin
     let program = program::find(&plan.process)?;
     seccomp::attach_early(plan)?;
     if plan.namespaces.fork == Fork::BeforeProgram {
+        // Not after it: who looks at what is in the container then must find no file of the host's.
+        process::enter_cgroup(memory.take())?;
         namespaces::branch_off_last(wire)?;
     }
     process::lead_session(plan.terminal.is_some())?;

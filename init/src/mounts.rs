@@ -145,7 +145,8 @@ fn file_system(root: &Root, mount: &Mount, fs: &FileSystem) -> Result<Option<Def
         open_target(root, &mount.destination, Want::Directory, &fresh)?
     };
     if fs.copy_up {
-        copy_up::contents(&target, &fresh)?;
+        let owned = fs.options.iter().any(|o| o.key == "uid" || o.key == "gid");
+        copy_up::contents(&target, &fresh, !owned)?;
     }
     attach(&fresh, &target)?;
     apply(&fresh, mount.recursive, true)?;
@@ -362,7 +363,12 @@ fn descriptor_path(fd: BorrowedFd<'_>) -> String {
 ///
 /// # Errors
 /// Where it would hide a part of /proc.
-fn open_target(root: &Root, path: &ContainerPath, want: Want, mount: &OwnedFd) -> Result<OwnedFd> {
+pub(super) fn open_target(
+    root: &Root,
+    path: &ContainerPath,
+    want: Want,
+    mount: &OwnedFd,
+) -> Result<OwnedFd> {
     if !path.is_within("/proc") {
         let target = root.open_or_create(path, want)?;
         if is_procfs(&target)? {

@@ -14,7 +14,6 @@ tests![
     unknown_key_is_a_warning_with_the_nearest,
     unknown_key_far_from_any,
     unknown_keys_of_annotations_are_none,
-    ids_out_of_range,
     null_is_as_good_as_absent,
     duplicate_key,
     config_that_is_no_file,
@@ -244,27 +243,6 @@ fn unknown_keys_of_annotations_are_none(t: &Sandbox) {
     c.set("/windows", json!({"layerFolders": ["x"]})).run().ok();
 }
 
-/// containerd's CVE-2026-46680: never wrapped, never taken for a name.
-fn ids_out_of_range(t: &Sandbox) {
-    for id in [
-        json!(-1),
-        json!(4294967296_u64),
-        json!(1.5),
-        json!(1e3),
-        json!("5"),
-        json!(u64::MAX),
-    ] {
-        refused(t, "/process/user/uid", id.clone(), "process.user.uid");
-        refused(t, "/process/user/gid", id.clone(), "process.user.gid");
-        refused(
-            t,
-            "/process/user/additionalGids",
-            json!([5, id]),
-            "process.user.additionalGids[1]",
-        );
-    }
-}
-
 /// Engines written in Go send it for empty lists.
 fn null_is_as_good_as_absent(t: &Sandbox) {
     let mut c = t.container();
@@ -350,7 +328,6 @@ fn real_configs_of_engines_are_read(t: &Sandbox) {
         .set("/process/apparmorProfile", json!(""))
         .set("/process/selinuxLabel", json!(""))
         .set("/linux/mountLabel", json!(""))
-        .set("/linux/intelRdt", json!({}))
         .set("/process/consoleSize", json!({"height": 0, "width": 0}))
         .set(
             "/linux/resources/blockIO",

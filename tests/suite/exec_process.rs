@@ -9,12 +9,7 @@ tests![
     cwd_that_is_missing,
     environment,
     home_of_the_user,
-    user_forms,
-    user_forms_that_are_wrong,
     additional_gids,
-    capabilities_are_the_configs,
-    cap_is_never_inheritable,
-    cap_for_a_user,
     cap_unknown,
     no_new_privs,
     process_file,
@@ -85,51 +80,6 @@ fn home_of_the_user(t: &Sandbox) {
         .prints("/home/user");
 }
 
-fn ids(c: &Container, user: &str) -> Output {
-    c.exec_with(&["--user", user], &["sh", "-c", "id -u; id -g"])
-        .run()
-}
-
-/// CVE-2026-30892: `-u 1` was taken for 0:0.
-fn user_forms(t: &Sandbox) {
-    let c = running(t);
-    ids(&c, "1").ok().prints("1\n0");
-    ids(&c, "1:2").ok().prints("1\n2");
-    ids(&c, "0:7").ok().prints("0\n7");
-    ids(&c, "2147483647:5").ok().prints("2147483647\n5");
-    c.exec_with(&["-u", "3:4"], &["sh", "-c", "id -u; id -g"])
-        .run()
-        .ok()
-        .prints("3\n4");
-    c.exec_with(&["--user=3"], &["id", "-u"])
-        .run()
-        .ok()
-        .prints("3");
-}
-
-fn user_forms_that_are_wrong(t: &Sandbox) {
-    let c = running(t);
-    for user in [
-        ":2",
-        "1:",
-        " 1",
-        "+1",
-        "1x",
-        "0x1",
-        "4294967296",
-        "4294967295",
-        "-1",
-        "1:2:3",
-        "root",
-        "1:-1",
-    ] {
-        let out = c
-            .exec_with(&[&format!("--user={user}")], &["sh", "-c", "id -u; id -g"])
-            .run();
-        assert!(out.status != 0, "{user:?} was taken: {out}");
-    }
-}
-
 fn additional_gids(t: &Sandbox) {
     let c = running(t);
     let out = c
@@ -142,57 +92,6 @@ fn additional_gids(t: &Sandbox) {
     let mut groups: Vec<_> = out.stdout.split_whitespace().collect();
     groups.sort_unstable();
     assert_eq!(groups, ["1000", "5", "6"]);
-}
-
-/// Inh, Prm, Eff, Bnd and Amb.
-fn sets(c: &Container, options: &[&str]) -> [u64; 5] {
-    let out = c
-        .exec_with(options, &["cat", "/proc/self/status"])
-        .run()
-        .ok();
-    let values: Vec<_> = out
-        .stdout
-        .lines()
-        .filter(|line| line.starts_with("Cap"))
-        .map(|line| u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap())
-        .collect();
-    values.try_into().unwrap()
-}
-
-const KILL: u64 = 1 << 5;
-
-const NET_ADMIN: u64 = 1 << 12;
-
-const DEFAULT: u64 = KILL | 1 << 10 | 1 << 29;
-
-fn capabilities_are_the_configs(t: &Sandbox) {
-    let mut c = t.container();
-    c.capabilities(&["CAP_KILL"]).run_sleeping();
-    assert_eq!(sets(&c, &[]), [0, KILL, KILL, KILL, 0]);
-    assert_eq!(sets(&c, &["--user", "1000"]), [0, 0, 0, KILL, 0]);
-    c.delete_force().ok();
-    c.set("/process/capabilities", json!({})).run_sleeping();
-    assert_eq!(sets(&c, &[]), [0; 5]);
-}
-
-/// CVE-2022-29162 and CVE-2022-27650.
-fn cap_is_never_inheritable(t: &Sandbox) {
-    let c = running(t);
-    let all = DEFAULT | NET_ADMIN;
-    for options in [["--cap", "CAP_NET_ADMIN"], ["-c", "CAP_NET_ADMIN"]] {
-        let [inheritable, permitted, effective, bounding, _] = sets(&c, &options);
-        assert_eq!(inheritable, 0);
-        assert_eq!([permitted, effective, bounding], [all; 3]);
-    }
-}
-
-fn cap_for_a_user(t: &Sandbox) {
-    let mut c = t.container();
-    c.capabilities(&["CAP_KILL"]).run_sleeping();
-    let found = sets(&c, &["--user", "1000", "--cap", "CAP_NET_ADMIN"]);
-    assert_eq!(found[0], 0, "inheritable");
-    assert_eq!(found[3], KILL | NET_ADMIN, "bounding");
-    assert_eq!(found[1] & !NET_ADMIN, 0, "nothing but what was asked for");
 }
 
 fn cap_unknown(t: &Sandbox) {

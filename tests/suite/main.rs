@@ -8,7 +8,6 @@
 
 mod harness;
 
-mod capabilities;
 mod cgroups;
 mod config;
 mod descriptors;
@@ -20,6 +19,7 @@ mod hooks;
 mod idmap;
 mod kill;
 mod lifecycle;
+mod limits;
 mod mount_options;
 mod mounts;
 mod namespaces;
@@ -30,26 +30,14 @@ mod robust;
 mod rootfs;
 mod run;
 mod seccomp;
-mod symlinks;
 mod tty;
 mod update;
 mod user_namespaces;
 
-use libtest_mimic::Arguments;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut args = Arguments::from_args();
-    // Containers mostly wait; more threads than this only make the timing tests noisy.
-    args.test_threads.get_or_insert(4);
-    let run = match harness::Run::begin() {
-        Ok(run) => run,
-        Err(why) => {
-            eprintln!("the suite cannot run here: {why}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let tests = [
+    harness::run([
         lifecycle::tests(),
         run::tests(),
         seccomp::tests(),
@@ -57,12 +45,10 @@ fn main() -> ExitCode {
         output::tests(),
         process::tests(),
         program::tests(),
-        capabilities::tests(),
         rootfs::tests(),
         mounts::tests(),
         mount_options::tests(),
         idmap::tests(),
-        symlinks::tests(),
         devices::tests(),
         namespaces::tests(),
         user_namespaces::tests(),
@@ -72,12 +58,10 @@ fn main() -> ExitCode {
         tty::tests(),
         descriptors::tests(),
         cgroups::tests(),
+        limits::tests(),
         update::tests(),
         events::tests(),
         config::tests(),
         robust::tests(),
-    ];
-    let conclusion = libtest_mimic::run(&args, tests.into_iter().flatten().collect());
-    drop(run);
-    conclusion.exit_code()
+    ])
 }

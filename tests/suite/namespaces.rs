@@ -19,7 +19,6 @@ tests![
     hostname_without_uts_namespace,
     sysctl,
     sysctl_with_slashes,
-    sysctl_of_the_host_is_refused,
     time_offsets,
     time_offsets_without_namespace,
     no_mount_namespace,
@@ -274,32 +273,6 @@ fn sysctl_with_slashes(t: &Sandbox) {
         .run()
         .ok()
         .prints("1");
-}
-
-fn sysctl_of_the_host_is_refused(t: &Sandbox) {
-    for key in [
-        "kernel.core_pattern",
-        "vm.swappiness",
-        "kernel.hostname_x",
-        "fs.file-max",
-    ] {
-        let mut c = t.container();
-        c.set("/linux/sysctl", json!({key: "1"}));
-        c.args(["true"]).run().fails().says(key);
-        t.assert_nothing_left();
-    }
-    // In a namespace, but one that the container does not have for itself.
-    let mut c = t.container();
-    c.without_namespace("network")
-        .set("/linux/sysctl", json!({"net.ipv4.ip_forward": "1"}));
-    c.args(["true"]).run().fails().says("net.ipv4.ip_forward");
-    let mut c = t.container();
-    c.set(
-        "/linux/sysctl",
-        json!({"net.ipv4/../../kernel/core_pattern": "x"}),
-    );
-    c.args(["true"]).run().fails();
-    t.assert_nothing_left();
 }
 
 fn time_offsets(t: &Sandbox) {

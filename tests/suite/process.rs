@@ -11,7 +11,6 @@ tests![
     home_comes_from_passwd,
     home_in_the_config_wins,
     home_without_passwd,
-    numeric_user_is_never_a_name,
     cwd,
     cwd_is_created,
     cwd_of_the_user,
@@ -94,19 +93,6 @@ fn home_without_passwd(t: &Sandbox) {
     let mut c = t.container();
     fs::remove_file(c.rootfs("etc/passwd")).unwrap();
     assert_eq!(home(&mut c, 0), "/");
-}
-
-/// CVE-2016-3697: a line whose name is a number must not be found by that number.
-fn numeric_user_is_never_a_name(t: &Sandbox) {
-    let mut c = t.container();
-    fs::write(c.rootfs("etc/passwd"), "1000:x:0:0:trap:/root:/bin/sh\n").unwrap();
-    c.set("/process/user", json!({"uid": 1000, "gid": 1000}));
-    c.script("id -u; id -g").run().ok().prints("1000\n1000");
-    c.run_sleeping();
-    c.exec_with(&["--user", "1000"], &["id", "-u"])
-        .run()
-        .ok()
-        .prints("1000");
 }
 
 fn cwd(t: &Sandbox) {

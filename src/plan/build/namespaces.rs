@@ -61,9 +61,15 @@ pub fn needs_helper(mappings: &[IdMapping], own_id: u32) -> bool {
     !matches!(mappings, [only] if only.host_id == own_id && only.size == 1)
 }
 
-/// An ordinary user's own mapping of their one group comes with setgroups denied.
+/// An ordinary user's own mapping of their one group comes with setgroups denied, and a user
+/// namespace made in such a one inherits that (user_namespaces(7)).
 fn permits_setgroups(plan: &Namespaces, linux: &Linux) -> bool {
     let own_group = rustix::process::getegid().as_raw();
+    let denied_to_us =
+        || std::fs::read("/proc/self/setgroups").is_ok_and(|text| text.starts_with(b"deny"));
+    if denied_to_us() {
+        return false;
+    }
     !plan.makes(libc::CLONE_NEWUSER as u64)
         || rustix::process::geteuid().is_root()
         || needs_helper(&linux.gid_mappings, own_group)

@@ -12,12 +12,13 @@ pub use container::Container;
 pub use terminal::{DescriptorSocket, Terminal};
 
 use leftovers::Leftovers;
-use libtest_mimic::{Completion, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -44,13 +45,13 @@ static BUSYBOX: OnceLock<PathBuf> = OnceLock::new();
 static SANDBOXES: AtomicU32 = AtomicU32::new(0);
 
 /// What all tests of one run share: a directory with a copy of busybox to link from.
-pub struct Run {
+struct Run {
     dir: PathBuf,
 }
 
 impl Run {
     /// Checks what the tests need of the machine, and makes the shared directory.
-    pub fn begin() -> Result<Self, String> {
+    fn begin() -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("it needs root (try: sudo make test)".into());
         }
@@ -67,6 +68,23 @@ impl Run {
         BUSYBOX.get_or_init(|| dir.join("busybox"));
         Ok(Self { dir })
     }
+}
+
+/// Runs the tests of the modules as the command line says: all that a suite's `main` does.
+pub fn run(modules: impl IntoIterator<Item = Vec<Trial>>) -> ExitCode {
+    let mut args = Arguments::from_args();
+    // Containers mostly wait; more threads than this only make the timing tests noisy.
+    args.test_threads.get_or_insert(4);
+    let run = match Run::begin() {
+        Ok(run) => run,
+        Err(why) => {
+            eprintln!("the suite cannot run here: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let conclusion = libtest_mimic::run(&args, modules.into_iter().flatten().collect());
+    drop(run);
+    conclusion.exit_code()
 }
 
 impl Drop for Run {
