@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""without-open-tree.py PROGRAM ARG...: executes PROGRAM where open_tree(2) is not permitted."""
+"""without-executable-memfd.py PROGRAM ARG...: executes PROGRAM as under vm.memfd_noexec=2."""
 
 import ctypes
 import os
@@ -7,18 +7,22 @@ import struct
 import sys
 
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER, PR_SET_NO_NEW_PRIVS = 22, 2, 38
-OPEN_TREE = 428  # the same on every architecture
-LOAD_NUMBER, EQUAL, RETURN = 0x20, 0x15, 0x06
-ERRNO_EPERM, ALLOW = 0x00050001, 0x7FFF0000
+MEMFD_CREATE = {"x86_64": 319, "aarch64": 279}[os.uname().machine]
+MFD_EXEC = 0x10
+LOAD, EQUAL, ANY_OF, RETURN = 0x20, 0x15, 0x45, 0x06
+NUMBER, SECOND_ARGUMENT = 0, 24  # in struct seccomp_data, on little-endian machines
+ERRNO_EACCES, ALLOW = 0x0005000D, 0x7FFF0000
 
 
 def main():
     program = b"".join(
         struct.pack("HBBI", *instruction)
         for instruction in [
-            (LOAD_NUMBER, 0, 0, 0),
-            (EQUAL, 0, 1, OPEN_TREE),
-            (RETURN, 0, 0, ERRNO_EPERM),
+            (LOAD, 0, 0, NUMBER),
+            (EQUAL, 0, 3, MEMFD_CREATE),
+            (LOAD, 0, 0, SECOND_ARGUMENT),
+            (ANY_OF, 0, 1, MFD_EXEC),
+            (RETURN, 0, 0, ERRNO_EACCES),
             (RETURN, 0, 0, ALLOW),
         ]
     )
