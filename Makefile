@@ -12,7 +12,7 @@ ifndef TARE_COMMIT
 export TARE_COMMIT := $(shell git describe --always --dirty --abbrev=40 2>/dev/null)
 endif
 
-.PHONY: tare run test test-engines conformance bench lint install clean
+.PHONY: tare run test test-hosts test-engines conformance bench lint install clean
 
 # The release binary, at ./tare.
 tare:
@@ -25,10 +25,13 @@ run: tare
 	cargo build --quiet --release --example inside
 	@scripts/demo ./tare $(OUT)/examples/inside
 
-# The project's own tests, then the upstream suite; without Go the latter counts as skipped.
+# The project's own tests, here and on other kinds of hosts, then the upstream suite; without
+# Go the latter counts as skipped.
 test: tare
 	@scripts/setup test
 	cargo test
+	-@scripts/setup hosts
+	@RUNTIME=./tare tests/hosts/run
 	-@scripts/setup conformance
 	@RUNTIME=./tare tests/oci-conformance/run
 	-@scripts/setup engines
@@ -39,6 +42,11 @@ test-engines: tare
 	@scripts/setup engines
 	@RUNTIME=./tare tests/engines/run
 	@if command -v runc >/dev/null; then echo 'the same with runc:'; RUNTIME=runc tests/engines/run; fi
+
+# Our own tests on other kinds of hosts alone (see tests/hosts/run).
+test-hosts: tare
+	-@scripts/setup hosts
+	@RUNTIME=./tare tests/hosts/run
 
 # The upstream runtime-tools suite alone.
 conformance: tare
@@ -57,6 +65,7 @@ lint:
 	cargo clippy --profile init --package tare-init --features program --bin tare-init -- -D warnings
 	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run
 	shellcheck tests/engines/{run,private-machine,*.sh}
+	shellcheck tests/hosts/{run,machine,guest-tests} tests/hosts/guest/{job,as-user}
 
 install: tare
 	install -D -m 755 $(OUT)/tare $(DESTDIR)$(PREFIX)/bin/tare
