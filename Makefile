@@ -66,8 +66,9 @@ bench:
 
 lint:
 	@scripts/setup lint
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --profile init --package tare-init --features program --bin tare-init -- -D warnings
 	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run
 	shellcheck tests/engines/{run,private-machine,*.sh} tests/runc-compat/{run,*.sh}
 	shellcheck tests/hosts/{run,machine,guest-tests} tests/hosts/guest/{job,as-user}

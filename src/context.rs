@@ -18,13 +18,15 @@ pub struct Context {
 impl Context {
     /// Resolves the flags.
     pub fn new(flags: &Global) -> Self {
+        let by_nature = is_rootless();
+        let root = flags.root.clone();
         Self {
-            root: Root::new(flags.root.clone().unwrap_or_else(default_root)),
+            root: Root::new(root.unwrap_or_else(|| default_root(by_nature))),
             systemd_cgroup: flags.systemd_cgroup,
             rootless: match flags.rootless {
                 Rootless::True => true,
                 Rootless::False => false,
-                Rootless::Auto => is_rootless(),
+                Rootless::Auto => by_nature,
             },
         }
     }
@@ -40,9 +42,9 @@ impl Context {
 
 /// runc's rule: an ordinary user's own directory, also seen from within a user namespace, unless
 /// that is a whole machine to its root. Podman's conmon has no USER at all.
-fn default_root() -> PathBuf {
+fn default_root(rootless: bool) -> PathBuf {
     let is_users = !rustix::process::geteuid().is_root()
-        || (is_rootless() && std::env::var_os("USER").is_none_or(|user| user != "root"));
+        || (rootless && std::env::var_os("USER").is_none_or(|user| user != "root"));
     match std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
         Some(dir) if is_users => PathBuf::from(dir).join("tare"),
         _ => PathBuf::from("/run/tare"),

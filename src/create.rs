@@ -376,7 +376,7 @@ fn intent(wanted: &Wanted<'_>, cgroups: Manager, built: &Built) -> Result<Record
         rootfs: plan
             .rootfs
             .as_ref()
-            .map(|rootfs| rootfs.path.clone())
+            .map(|rootfs| host_mounts::path_of(rootfs).to_owned())
             .unwrap_or_default(),
         created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
         owner_uid: rustix::process::getuid().as_raw(),

@@ -6,7 +6,7 @@ use crate::config::seccomp::{Action, Arch, Flag, Op};
 use crate::config::{Hooks as ConfigHooks, words};
 use crate::error::Result;
 use crate::output;
-use crate::plan::mounts;
+use crate::plan::options;
 use crate::seccomp;
 use crate::version;
 use rustix::thread::CapabilitySet;
@@ -96,7 +96,7 @@ pub fn run() -> Result<()> {
             .by_name()
             .map(|(name, _)| name)
             .into(),
-        mount_options: mounts::known_options(),
+        mount_options: options::known_options(),
         linux: linux(),
         annotations: BTreeMap::from([(
             "org.opencontainers.tare.version",

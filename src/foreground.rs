@@ -8,6 +8,7 @@ use crate::sys::signals::{self, SignalSet};
 use crate::terminal::Terminal;
 use crate::timing;
 use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -76,7 +77,7 @@ fn handle(number: i32, pidfd: &OwnedFd, terminal: Option<&Terminal>) -> Result<(
     }
     match signals::send(pidfd.as_fd(), number) {
         // It has just ended: the next round of the loop sees it.
-        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        Err(Errno::SRCH) => Ok(()),
         other => other.context(|| format!("passing on signal {number}")),
     }
 }

@@ -6,10 +6,15 @@ use crate::error::{Context, Result};
 use crate::init::mounts::detach;
 use crate::mountinfo;
 use crate::plan::Plan;
-use crate::plan::rootfs::Switch;
-use std::ffi::CString;
+use crate::plan::rootfs::{Rootfs, Switch};
+use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// Where the rootfs is.
+pub fn path_of(rootfs: &Rootfs) -> &Path {
+    Path::new(OsStr::from_bytes(rootfs.path.to_bytes()))
+}
 
 /// What is mounted at and below the rootfs, where the container will share our mounts.
 ///
@@ -17,7 +22,7 @@ use std::path::{Path, PathBuf};
 /// Those of reading /proc/self/mountinfo.
 pub fn before(plan: &Plan) -> Result<Option<Vec<PathBuf>>> {
     match &plan.rootfs {
-        Some(rootfs) if rootfs.switch == Switch::Chroot => mounted_below(&rootfs.path).map(Some),
+        Some(rootfs) if rootfs.switch == Switch::Chroot => mounted_below(path_of(rootfs)).map(Some),
         _ => Ok(None),
     }
 }

@@ -6,6 +6,7 @@ use crate::context::Context as Globals;
 use crate::error::{Code, Context, Error, Result};
 use crate::hooks::Status;
 use crate::sys::signals;
+use rustix::io::Errno;
 use rustix::process::Signal;
 use std::os::fd::AsFd;
 
@@ -48,7 +49,7 @@ fn signal_init(record: &Record, number: i32) -> Result<()> {
     let process = record.process.ok_or_else(not_running)?;
     let pidfd = process.open()?.ok_or_else(not_running)?;
     match signals::send(pidfd.as_fd(), number) {
-        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(not_running()),
+        Err(Errno::SRCH) => Err(not_running()),
         other => other.context(|| format!("sending signal {number} to process {}", process.pid)),
     }
 }

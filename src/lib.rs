@@ -2,7 +2,7 @@
 //!
 //! The library exists for the binary, the fuzz targets and the benchmark; it promises
 //! nothing to anyone else. Dependencies point one way:
-//! `sys <- config <- seccomp, cgroups <- plan <- init <- container, net_devices, launch <-
+//! `init <- sys <- config <- seccomp, cgroups <- plan <- container, net_devices, launch <-
 //! commands <- main`.
 
 #![deny(unsafe_code)]
@@ -17,7 +17,7 @@ pub mod context;
 pub mod create;
 pub mod delete;
 pub mod dry_run;
-pub mod error;
+pub mod environment;
 pub mod events;
 pub mod exec;
 pub mod features;
@@ -25,9 +25,7 @@ pub mod flock;
 pub mod foreground;
 pub mod gc;
 pub mod handover;
-pub mod hooks;
 pub mod host_mounts;
-pub mod init;
 pub mod intel_rdt;
 pub mod kill;
 pub mod launch;
@@ -43,7 +41,6 @@ pub mod plan;
 pub mod ps;
 pub mod run;
 pub mod seccomp;
-pub mod spawn;
 pub mod spec;
 pub mod start;
 pub mod state;
@@ -54,3 +51,7 @@ pub mod timing;
 pub mod update;
 pub mod validate;
 pub mod version;
+
+/// The init stage: its plan and wire, and what else the two sides share.
+pub use tare_init as init;
+pub use tare_init::{error, files, hooks, spawn};

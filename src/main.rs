@@ -1,4 +1,4 @@
-//! tare: the program. The init stage when it was executed to be one; else a command.
+//! tare: the program. From arguments to a command to an exit code.
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
@@ -9,15 +9,11 @@ use tare::context::Context;
 use tare::error::{Code, Result};
 use tare::sys::signals;
 use tare::{
-    arguments, create, delete, events, exec, features, gc, init, kill, list, logger, pause, ps,
-    run, spec, start, state, timing, update, validate, version,
+    arguments, create, delete, events, exec, features, gc, kill, list, logger, pause, ps, run,
+    spec, start, state, timing, update, validate, version,
 };
 
 fn main() -> ExitCode {
-    // Before anything else: the init stage counts against the container's limits.
-    if let Some(invocation) = init::requested() {
-        init::run(invocation);
-    }
     let began = Instant::now();
     signals::keep_ended_children();
     let words = arguments::normalised(Cli::command, std::env::args_os().collect());

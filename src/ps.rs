@@ -3,6 +3,7 @@
 use crate::cli::{self, Format};
 use crate::container::ContainerId;
 use crate::context::Context as Globals;
+use crate::environment;
 use crate::error::{Code, Error, Result};
 use crate::hooks::Status;
 use crate::output;
@@ -68,7 +69,7 @@ fn ps_output(options: &[String]) -> Result<String> {
     let outcome = spawn::run(&Command {
         path: CString::new(program.as_os_str().as_bytes()).map_err(nul)?,
         args: words,
-        env: spawn::own_environment(),
+        env: environment::own(),
         input: Vec::new(),
         output_limit: None,
         timeout: Some(TIMEOUT),

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use rustix::io::Errno;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -381,7 +382,7 @@ fn a_namespace_of_another_user_namespace(world: &World) {
 fn a_missing_device(world: &World) {
     world.add("t0");
     let error = failure(world.carry(&[("t0", ""), ("t1", "")]));
-    assert_eq!(error.errno(), Some(libc::ENODEV));
+    assert_eq!(error.errno(), Some(Errno::NODEV));
     assert_eq!(
         error.to_string(),
         "linux.netDevices.t1: moving network device \"t1\" into the container: \
@@ -396,7 +397,7 @@ fn a_name_that_is_taken(world: &World) {
     ip("address add fd00::1/64 dev t0 nodad");
     world.inside(|| world.add("eth0"));
     let error = failure(world.carry(&[("t0", "eth0")]));
-    assert_eq!(error.errno(), Some(libc::EEXIST));
+    assert_eq!(error.errno(), Some(Errno::EXIST));
     let start = "linux.netDevices.t0: moving network device \"t0\" into the container: \
                  naming it \"eth0\": file exists (";
     assert!(error.to_string().starts_with(start), "{error}");
@@ -408,7 +409,7 @@ fn a_name_that_is_taken(world: &World) {
 
 fn a_device_that_may_not_move(world: &World) {
     let error = failure(world.carry(&[("lo", "lo1")]));
-    assert_eq!(error.errno(), Some(libc::EINVAL));
+    assert_eq!(error.errno(), Some(Errno::INVAL));
     let start = "linux.netDevices.lo: moving network device \"lo\" into the container: \
                  moving it, as \"lo1\": ";
     assert!(error.to_string().starts_with(start), "{error}");
@@ -422,7 +423,7 @@ fn all_devices_return_where_one_cannot_move(world: &World) {
     ip("address add 10.0.0.1/24 dev a0");
     ip("address add fd00::1/64 dev a0 nodad");
     let error = failure(world.carry(&[("a0", "x0"), ("a1", "x1"), ("lo", "lo1")]));
-    assert_eq!(error.errno(), Some(libc::EINVAL));
+    assert_eq!(error.errno(), Some(Errno::INVAL));
     assert_eq!(names(), ["a0", "a1"]);
     assert!(is_up("a0"));
     assert!(!is_up("a1"));
@@ -465,7 +466,7 @@ fn a_descriptor_that_is_no_namespace(world: &World) {
     world.add("t0");
     let file = File::open("/proc/self/ns/uts").unwrap();
     let error = failure(move_into(&config(&[("t0", "")]), file.as_fd()));
-    assert_eq!(error.errno(), Some(libc::EINVAL));
+    assert_eq!(error.errno(), Some(Errno::INVAL));
     assert_eq!(names(), ["t0"]);
 }
 

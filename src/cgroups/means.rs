@@ -25,9 +25,7 @@ impl Means {
     /// Whether the container may run without the cgroup that could not be made.
     pub fn allow_going_without(self, error: &Error) -> bool {
         let denied = [Errno::PERM, Errno::ACCESS, Errno::ROFS];
-        let denied = denied
-            .iter()
-            .any(|e| error.errno() == Some(e.raw_os_error()));
+        let denied = denied.iter().any(|e| error.errno() == Some(*e));
         denied && self == Self::BestEffort
     }
 

@@ -53,6 +53,7 @@ pub use v2::V2;
 
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
+pub use crate::init::process::AttachFiles;
 use hierarchies::Layout;
 use limits::Journal;
 use means::Means;
@@ -134,17 +135,6 @@ pub enum Manager {
     Systemd(Systemd),
 }
 
-/// The files by which a process enters its cgroups on v1.
-#[derive(Debug, Default)]
-pub struct AttachFiles {
-    /// All but the memory controller's; the freezer's last, because in a frozen cgroup the task
-    /// would stop half-way between.
-    pub first: Vec<OwnedFd>,
-    /// The memory controller's, which can wait: what a process uses before it enters is not
-    /// charged to the container.
-    pub memory: Option<OwnedFd>,
-}
-
 /// What a mount of type `cgroup` is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContainerMounts {
@@ -156,7 +146,7 @@ pub enum ContainerMounts {
 }
 
 /// What a mount of type `cgroup` shows of one v1 hierarchy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerMount {
     /// The directory below the mount's destination: "cpu,cpuacct".
     pub name: String,

@@ -385,8 +385,8 @@ fn is_frozen(cgroup: &Cgroup) -> Result<bool> {
 
 fn thaw_if_there(dir: &Path) -> Result<()> {
     match freezer::thaw(dir) {
-        Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => Ok(()),
-        Err(error) if error.errno() == Some(Errno::NODEV.raw_os_error()) => Ok(()),
+        Err(error) if error.errno() == Some(Errno::NOENT) => Ok(()),
+        Err(error) if error.errno() == Some(Errno::NODEV) => Ok(()),
         result => result,
     }
 }
@@ -396,7 +396,7 @@ fn explain(dir: &Path, group: &Group, error: Error) -> Error {
     let find = |file: &str| group.0.iter().find(|write| write.is_for(file));
     let errno = error.errno();
     if let Some(limit) = find("memory.limit_in_bytes")
-        && errno == Some(Errno::BUSY.raw_os_error())
+        && errno == Some(Errno::BUSY)
     {
         let read = |file: &str| files::read(&dir.join(file)).unwrap_or_default();
         let usage = read("memory.usage_in_bytes");
@@ -412,12 +412,12 @@ fn explain(dir: &Path, group: &Group, error: Error) -> Error {
     let both = files::read(&dir.join("memory.memsw.limit_in_bytes"));
     if let Ok(both) = both
         && find("memory.limit_in_bytes").is_some()
-        && errno == Some(Errno::INVAL.raw_os_error())
+        && errno == Some(Errno::INVAL)
     {
         let both = both.trim();
         return error.hint(format!("memory and swap together are limited to {both}"));
     }
-    if find("memory.memsw.limit_in_bytes").is_some() && errno == Some(Errno::NOENT.raw_os_error()) {
+    if find("memory.memsw.limit_in_bytes").is_some() && errno == Some(Errno::NOENT) {
         return error.hint("swap is not accounted for; boot with swapaccount=1");
     }
     error

@@ -184,9 +184,7 @@ impl V2 {
     /// Says of a missing file whether its whole controller is missing.
     fn explain(&self, write: &Write, error: Error) -> Error {
         let missing = [Errno::NOENT, Errno::ACCESS, Errno::PERM];
-        let missing = missing
-            .iter()
-            .any(|e| error.errno() == Some(e.raw_os_error()));
+        let missing = missing.iter().any(|e| error.errno() == Some(*e));
         let file = write.files[0].0.as_str();
         let name = file.split('.').next().unwrap_or(file);
         let Ok(controllers) = files::read(&self.path.join("cgroup.controllers")) else {

@@ -170,7 +170,7 @@ fn names(planned: &Planned<'_>, list: &mut List) {
 fn root(rootfs: &Rootfs, planned: &Planned<'_>, list: &mut List) {
     let config = planned.config;
     list.init(
-        format!("open the rootfs {}", rootfs.path.display()),
+        format!("open the rootfs {}", rootfs.path.to_string_lossy()),
         Some("root.path"),
     );
     for one in &rootfs.mounts {
@@ -229,7 +229,7 @@ fn mount(mount: &Mount) -> String {
             } else {
                 ""
             };
-            format!("bind {}{tree} to {to}", path.display())
+            format!("bind {}{tree} to {to}", path.to_string_lossy())
         }
         Source::FileSystem(fs) => {
             options.extend(fs.options.iter().map(|option| match &option.value {

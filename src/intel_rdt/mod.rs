@@ -145,7 +145,7 @@ impl Groups {
                 if added.insert(thread) {
                     new = true;
                     match self.add(thread) {
-                        Err(error) if error.errno() == Some(Errno::SRCH.raw_os_error()) => {}
+                        Err(error) if error.errno() == Some(Errno::SRCH) => {}
                         other => other?,
                     }
                 }
@@ -193,7 +193,7 @@ impl Groups {
     pub fn remove(&self) -> Result<()> {
         let _lock = match self.lock() {
             // resctrl is mounted no more, and with it went all groups.
-            Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => return Ok(()),
+            Err(error) if error.errno() == Some(Errno::NOENT) => return Ok(()),
             other => other?,
         };
         if let Some(monitoring) = &self.monitoring {

@@ -135,7 +135,7 @@ fn a_named_class_that_was_made_goes_when_nobody_is_in_it() {
     fs::write(tree.0.join("silver/tasks"), "").unwrap();
     // Here the files keep the directory, which the kernel's do not.
     let error = groups.remove().unwrap_err();
-    assert_eq!(error.errno(), Some(Errno::NOTEMPTY.raw_os_error()));
+    assert_eq!(error.errno(), Some(Errno::NOTEMPTY));
 }
 
 #[test]

@@ -5,27 +5,29 @@ use super::idmap::{UserNamespaces, map_ids};
 use super::{HELD_BACK, Launched, Runtime, mappings};
 use crate::cgroups::{AttachFiles, Manager};
 use crate::error::{Code, Context, Error, Result};
+use crate::files;
 use crate::hooks::{self, State, Status};
 use crate::init::gate::Gate;
 use crate::init::mounts::open_source;
 use crate::init::wire::{FromInit, FromParent, Wire, out_of_turn};
 use crate::net_devices;
 use crate::plan::Plan;
+use crate::plan::build::{Built, IdMaps};
 use crate::plan::mounts::{Opener, Source};
 use crate::plan::namespaces::Fork;
 use crate::spawn::{self, Child};
 use crate::sys::signals::{self, SignalSet};
 use crate::timing;
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
 use rustix::process::{self, Pid};
 use std::fs::File;
-use std::io::{Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// One side of it: ours.
 pub struct Conversation<'a> {
     plan: &'a Plan,
+    idmaps: &'a IdMaps,
     cgroups: &'a Manager,
     runtime: Option<Runtime<'a>>,
     agent: Option<Agent<'a>>,
@@ -43,7 +45,7 @@ pub struct Conversation<'a> {
 impl<'a> Conversation<'a> {
     /// Begins it, with the process that was just made.
     pub fn new(
-        plan: &'a Plan,
+        built: &'a Built,
         cgroups: &'a Manager,
         runtime: Option<Runtime<'a>>,
         agent: Option<Agent<'a>>,
@@ -54,7 +56,8 @@ impl<'a> Conversation<'a> {
         let kept = pidfd.try_clone();
         let process = Child::new(pidfd);
         Ok(Self {
-            plan,
+            plan: &built.plan,
+            idmaps: &built.idmaps,
             cgroups,
             runtime,
             agent,
@@ -77,7 +80,10 @@ impl<'a> Conversation<'a> {
         cgroups: &AttachFiles,
         gate: Option<&(Gate, BorrowedFd<'_>)>,
     ) -> Result<()> {
-        let file = plan_file(self.plan)?;
+        let doing = || "passing the plan to the init stage";
+        let bytes = postcard::to_allocvec(self.plan)
+            .map_err(|e| Error::new(Code::Protocol, format!("{}: {e}", doing())))?;
+        let file = files::in_memory("plan", &bytes).context(doing)?;
         let mut descriptors = vec![file.as_fd()];
         descriptors.extend(cgroups.first.iter().chain(&cgroups.memory).map(AsFd::as_fd));
         descriptors.extend(namespaces.iter().map(AsFd::as_fd));
@@ -85,6 +91,7 @@ impl<'a> Conversation<'a> {
             descriptors.extend([gate.listener.as_fd(), gate.lock.as_fd(), *lock]);
         }
         let message = FromParent::Plan {
+            length: bytes.len() as u32,
             cgroups: cgroups.first.len() as u32,
             memory: cgroups.memory.is_some(),
             namespaces: namespaces.len() as u32,
@@ -92,7 +99,7 @@ impl<'a> Conversation<'a> {
         };
         match self.wire.send(&message, &descriptors) {
             // It died before it could read: what it said, if anything, is the better error.
-            Err(error) if error.errno() == Some(libc::EPIPE) => Ok(()),
+            Err(error) if error.errno() == Some(Errno::PIPE) => Ok(()),
             other => other,
         }
     }
@@ -156,10 +163,12 @@ impl<'a> Conversation<'a> {
                 PollFd::new(&self.signals, PollFlags::IN),
             ];
             match rustix::event::poll(&mut ready, None) {
-                Err(rustix::io::Errno::INTR) => continue,
+                Err(Errno::INTR) => continue,
                 other => other.context(|| "waiting for the init stage")?,
             };
-            if let Some(signal) = signals::next(&self.signals).context(|| "reading a signal")? {
+            if !ready[1].revents().is_empty()
+                && let Some(signal) = signals::next(&self.signals).context(|| "reading a signal")?
+            {
                 return Err(Error::new(
                     Code::System,
                     format!("interrupted by signal {}", signal.number),
@@ -174,7 +183,7 @@ impl<'a> Conversation<'a> {
     fn proceed(&self) -> Result<()> {
         match self.wire.send(&FromParent::Continue, &[]) {
             // It died meanwhile: what it said, or how it ended, is the better error.
-            Err(error) if error.errno() == Some(libc::EPIPE) => Ok(()),
+            Err(error) if error.errno() == Some(Errno::PIPE) => Ok(()),
             other => other,
         }
     }
@@ -221,14 +230,14 @@ impl<'a> Conversation<'a> {
         let Some(Source::Bind {
             path,
             recursive,
-            opener: Opener::Parent { idmap },
+            opener: Opener::Parent,
         }) = mounts.get(index as usize).map(|mount| &mount.source)
         else {
             return Err(out_of_turn("MountSource", "the index of a bind mount"));
         };
         let at = format!("mounts[{index}]");
         let source = open_source(path, *recursive).context(|| &at)?;
-        if let Some(idmap) = idmap {
+        if let Some(idmap) = self.idmaps.get(&(index as usize)) {
             let namespace = self.user_namespaces.get(&idmap.mapping, self.pid, &at)?;
             map_ids(&source, path, namespace, idmap.recursive).context(|| &at)?;
         }
@@ -318,17 +327,4 @@ fn pid_of(pidfd: &OwnedFd) -> Result<Pid> {
             "Forked came with something else than a process",
         )
     })
-}
-
-/// The plan in a file: it may be larger than any message.
-fn plan_file(plan: &Plan) -> Result<File> {
-    let doing = || "passing the plan to the init stage";
-    let bytes = postcard::to_stdvec(plan)
-        .map_err(|e| Error::new(Code::Protocol, format!("{}: {e}", doing())))?;
-    let mut file =
-        File::from(rustix::fs::memfd_create(c"plan", MemfdFlags::CLOEXEC).context(doing)?);
-    file.write_all(&bytes)
-        .and_then(|()| file.rewind())
-        .context(doing)?;
-    Ok(file)
 }

@@ -8,17 +8,19 @@ use super::mappings;
 use crate::error::{Code, Context, Error, Result};
 use crate::init::mounts::open_source;
 use crate::mountinfo;
-use crate::plan::mounts::{Mapping, Mappings};
+use crate::plan::build::{Mapping, Mappings};
 use crate::spawn::Child;
 use crate::sys::clone::{Clone, Forked, fork};
 use crate::sys::exec;
-use crate::sys::mount::{BorrowedFdEq, Change, set_attributes};
+use crate::sys::mount::{Change, set_attributes};
 use rustix::fs::{AtFlags, StatxFlags};
+use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::Pid;
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Since which Linux a file system can be id-mapped (mount_setattr(2), "ID-mapped mounts").
@@ -101,19 +103,18 @@ fn open(pid: Pid) -> Result<OwnedFd> {
 /// The file system that refuses, by name.
 pub fn map_ids(
     tree: &OwnedFd,
-    source: &Path,
+    source: &CStr,
     namespace: BorrowedFd<'_>,
     recursive: bool,
 ) -> Result<()> {
-    set_idmap(tree, namespace, recursive).map_err(|cause| {
-        let errno = cause.raw_os_error();
-        let doing = format!("setting MOUNT_ATTR_IDMAP on {}", source.display());
-        let error = Error::system(doing, cause);
+    set_idmap(tree, namespace, recursive).map_err(|errno| {
+        let doing = format!("setting MOUNT_ATTR_IDMAP on {}", source.to_string_lossy());
+        let error = Error::system(doing, errno);
         match errno {
-            Some(libc::ENOSYS) => error
+            Errno::NOSYS => error
                 .with_code(Code::Unsupported)
                 .hint("id-mapped mounts need Linux 5.12"),
-            Some(libc::EINVAL | libc::EPERM) => match refusing(source, namespace, recursive) {
+            Errno::INVAL | Errno::PERM => match refusing(source, namespace, recursive) {
                 Some(mount) => error.with_code(Code::Unsupported).hint(mount.why()),
                 None => error,
             },
@@ -122,9 +123,9 @@ pub fn map_ids(
     })
 }
 
-fn set_idmap(tree: &OwnedFd, namespace: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
+fn set_idmap(tree: &OwnedFd, namespace: BorrowedFd<'_>, recursive: bool) -> rustix::io::Result<()> {
     let change = Change {
-        idmap: Some(BorrowedFdEq(namespace)),
+        idmap: Some(namespace),
         ..Change::default()
     };
     set_attributes(tree, change, recursive)
@@ -141,8 +142,10 @@ struct Refusing {
 
 /// Which mount at `source`, or with `recursive` below it, it is: each is tried by itself, as the
 /// kernel does not tell.
-fn refusing(source: &Path, namespace: BorrowedFd<'_>, recursive: bool) -> Option<Refusing> {
-    let source = source.canonicalize().ok()?;
+fn refusing(source: &CStr, namespace: BorrowedFd<'_>, recursive: bool) -> Option<Refusing> {
+    let source = Path::new(OsStr::from_bytes(source.to_bytes()))
+        .canonicalize()
+        .ok()?;
     let stat = rustix::fs::statx(
         rustix::fs::CWD,
         &source,
@@ -161,7 +164,10 @@ fn refusing(source: &Path, namespace: BorrowedFd<'_>, recursive: bool) -> Option
             } else {
                 &mount.point
             };
-            open_source(path, false).is_ok_and(|tree| set_idmap(&tree, namespace, false).is_err())
+            let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+                return false;
+            };
+            open_source(&path, false).is_ok_and(|tree| set_idmap(&tree, namespace, false).is_err())
         })
 }
 

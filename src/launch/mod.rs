@@ -21,6 +21,7 @@ use crate::sys::exec;
 use crate::timing;
 use agent::Agent;
 use conversation::Conversation;
+use rustix::io::Errno;
 use rustix::process::Pid;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -78,8 +79,8 @@ pub struct Launched {
 pub fn launch(launch: Launch<'_>) -> Result<Launched> {
     let (ours, theirs) = Wire::pair()?;
     let plan = &launch.built.plan;
-    let program = program::protected()?;
-    timing::phase("protecting our own binary");
+    let program = program::file()?;
+    timing::phase("preparing the init stage's program");
     let clone = Clone {
         namespaces: plan.namespaces.made_by_clone(),
         into_cgroup: launch.into_cgroup.as_ref().map(AsFd::as_fd),
@@ -93,7 +94,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
     timing::phase("cloning the init stage");
     log::debug!("the init stage is process {}", pid.as_raw_nonzero());
     let conversation = Conversation::new(
-        plan,
+        &launch.built,
         launch.cgroups,
         launch.runtime,
         launch.agent,
@@ -109,7 +110,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
     conversation.hold()
 }
 
-/// The child's part of the clone: executes the binary anew, with nothing but the wire.
+/// The child's part of the clone: executes the init stage, with nothing but the wire.
 fn become_init(program: &OwnedFd, wire: &Wire, preserved_fds: u32) -> ! {
     let error = exec_init(program, wire, preserved_fds);
     wire.send_failure(&error);
@@ -155,7 +156,7 @@ pub struct Running {
 impl Launched {
     fn proceed(&self) -> Result<()> {
         match self.wire.send(&FromParent::Continue, &[]) {
-            Err(error) if error.errno() == Some(libc::EPIPE) => Err(Error::new(
+            Err(error) if error.errno() == Some(Errno::PIPE) => Err(Error::new(
                 Code::System,
                 "the container's process was killed before it executed its program",
             )),

@@ -173,7 +173,7 @@ impl<'fd> Namespace<'fd> {
             .text(libc::IFLA_IFNAME, name)
             .attribute(libc::IFLA_EXT_MASK, &SKIP_STATISTICS.to_ne_bytes());
         let answers = match self.socket.ask(DOING, request) {
-            Err(error) if error.errno() == Some(libc::ENODEV) => return Ok(None),
+            Err(error) if error.errno() == Some(Errno::NODEV) => return Ok(None),
             answers => answers?,
         };
         let link = answers

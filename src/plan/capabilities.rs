@@ -1,22 +1,6 @@
 //! Capability sets by name: what the config asks for, cut to what this kernel knows.
 
 use rustix::thread::CapabilitySet;
-use serde::{Deserialize, Serialize};
-
-/// The five sets of a process, as bit masks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Capabilities {
-    /// What execve can ever grant.
-    pub bounding: u64,
-    /// What the process may use.
-    pub effective: u64,
-    /// What a file may pass on.
-    pub inheritable: u64,
-    /// What the process may make effective.
-    pub permitted: u64,
-    /// What survives an execve of an ordinary file.
-    pub ambient: u64,
-}
 
 /// The bit of `name` ("CAP_CHOWN"), where it is one that tare knows.
 pub fn bit(name: &str) -> Option<u64> {

@@ -6,6 +6,7 @@ use super::interpreter::{Data, run};
 use super::rules::Profile;
 use super::*;
 use crate::config::seccomp::{Arg, Op};
+use crate::sys::seccomp::Instruction;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::{Command, Stdio};

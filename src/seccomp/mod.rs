@@ -23,34 +23,13 @@ use crate::config::{
     seccomp::{Action, Flag, Seccomp},
 };
 use crate::error::{Code, Error, Result};
-use crate::sys::seccomp::{Instruction, knows_flags};
+pub use crate::plan::process::{Delivery, Filter};
+use crate::sys::seccomp::knows_flags;
 use arch::Arch;
 use rules::Profile;
-use serde::{Deserialize, Serialize};
 
 /// The kernel's limit (`BPF_MAXINSNS`).
 const MAX_INSTRUCTIONS: usize = 4096;
-
-/// A compiled profile.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Filter {
-    /// What the kernel runs.
-    pub program: Vec<Instruction>,
-    /// `SECCOMP_FILTER_FLAG_*`.
-    pub flags: u32,
-    /// Where an agent decides some system calls: how it gets the descriptor for that.
-    pub listener: Option<Delivery>,
-}
-
-/// How the listener comes out of the process that is under the filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Delivery {
-    /// By sendmsg(2), which the filter surely allows.
-    Message,
-    /// By its number alone, as runc does it: the parent takes it by pidfd_getfd(2), for which
-    /// it needs the right to trace the process.
-    Number,
-}
 
 /// Compiles a profile.
 ///

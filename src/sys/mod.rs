@@ -1,26 +1,11 @@
-//! Every system call the crates lack, and all of the `unsafe`: one file per family.
+//! System calls that the crates lack and the commands alone need; those that the init stage
+//! needs as well are its own (`tare_init::sys`). There and here is all of the `unsafe`: one file
+//! per family.
 //!
-//! What is here is safe to call; nothing outside this folder may say `unsafe`.
+//! What is here is safe to call; nothing outside these folders may say `unsafe`.
 
 pub mod bpf;
-pub mod clone;
-pub mod exec;
-pub mod keyring;
-pub mod mount;
-pub mod namespace;
 pub mod network;
-pub mod schedule;
-pub mod seccomp;
-pub mod signals;
 pub mod usage;
 
-use std::io;
-
-/// The result of a raw system call, as libc gives it.
-fn check(result: libc::c_long) -> io::Result<libc::c_long> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
-}
+pub use crate::init::sys::{clone, exec, mount, namespace, seccomp, signals};

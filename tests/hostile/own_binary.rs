@@ -12,7 +12,7 @@ tests![
     cve_2019_5736_program_is_the_runtime,
     cve_2019_5736_interpreter_is_the_runtime,
     cve_2019_5736_runtime_is_overwritten_when_it_has_left,
-    cve_2019_5736_runtime_is_overwritten_without_mounts,
+    cve_2019_5736_runtime_is_overwritten_without_executable_memfd,
     cve_2019_5736_library_of_the_image_in_the_runtime,
 ];
 
@@ -133,16 +133,16 @@ fn cve_2019_5736_runtime_is_overwritten_when_it_has_left(t: &Sandbox) {
     overwritten(t, |copy, c| copy.command(t, &["exec", &c.id]));
 }
 
-/// Where the runtime may not use the mount that protects it, it is a sealed copy.
-fn cve_2019_5736_runtime_is_overwritten_without_mounts(t: &Sandbox) {
+/// Where no file in memory may be executed, the program is on a read-only tmpfs of its own.
+fn cve_2019_5736_runtime_is_overwritten_without_executable_memfd(t: &Sandbox) {
     let Ok(_) = fs::metadata("/usr/bin/python3") else {
-        skip("no python3 to make a filter that forbids open_tree");
+        skip("no python3 to make a filter that forbids executable files in memory");
     };
     overwritten(t, |copy, c| {
         t.command("/usr/bin/python3").args([
             concat!(
                 env!("CARGO_MANIFEST_DIR"),
-                "/tests/hostile/without-open-tree.py"
+                "/tests/hostile/without-executable-memfd.py"
             ),
             copy.path.to_str().unwrap(),
             "--root",

@@ -76,7 +76,7 @@ pub(super) fn apply(dir: &Path, group: &Group, journal: &mut Journal) -> Result<
         for write in waiting {
             match attempt(dir, write, journal) {
                 Ok(()) => {}
-                Err(error) if error.errno() == Some(Errno::INVAL.raw_os_error()) => {
+                Err(error) if error.errno() == Some(Errno::INVAL) => {
                     refused.get_or_insert(error);
                     again.push(write);
                 }

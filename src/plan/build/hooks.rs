@@ -2,9 +2,9 @@
 
 use super::kernel_string;
 use crate::config;
+use crate::environment;
 use crate::error::Result;
 use crate::hooks::Hook;
-use crate::spawn;
 use std::ffi::CString;
 
 /// The hooks of one kind. One without an environment gets `default_env`, or the runtime's own.
@@ -38,7 +38,7 @@ fn one(at: String, hook: &config::Hook, default_env: Option<&[CString]>) -> Resu
     let env = match (hook.env.is_empty(), default_env) {
         (false, _) => strings(&hook.env)?,
         (true, Some(env)) => env.to_vec(),
-        (true, None) => spawn::own_environment(),
+        (true, None) => environment::own(),
     };
     let timeout = hook
         .timeout

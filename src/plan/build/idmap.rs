@@ -4,7 +4,38 @@
 use crate::config::linux::{IdMapping, Linux};
 use crate::config::mount::Mount;
 use crate::error::{Code, Error, Result};
-use crate::plan::mounts::{IdMap, Mapping, Mappings, Options};
+use crate::plan::options::Options;
+use std::collections::BTreeMap;
+
+/// An id-mapped mount (mount_setattr(2), Linux 5.12).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdMap {
+    /// Which ids become which.
+    pub mapping: Mapping,
+    /// `ridmap`: for the mounts below as well.
+    pub recursive: bool,
+}
+
+/// Which ids of the files become which of the mount's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mapping {
+    /// As the container's user namespace has it.
+    Container,
+    /// The mount's own.
+    Own(Mappings),
+}
+
+/// The two maps of a user namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mappings {
+    /// Of users.
+    pub uids: Vec<IdMapping>,
+    /// Of groups.
+    pub gids: Vec<IdMapping>,
+}
+
+/// The id-mapped mounts, by their place in the plan's list.
+pub type IdMaps = BTreeMap<usize, IdMap>;
 
 /// The id mapping that is asked for: mappings make one, with or without the option.
 pub fn plan(mount: &Mount, options: &Options, linux: &Linux) -> Result<Option<IdMap>> {

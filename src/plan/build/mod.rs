@@ -9,6 +9,7 @@ mod process;
 mod rootfs;
 
 pub use hooks::of_kind as hooks_of_kind;
+pub use idmap::{IdMaps, Mapping, Mappings};
 pub use namespaces::needs_helper;
 
 use super::{Hooks, Plan, Sysctl, Terminal};
@@ -18,6 +19,7 @@ use crate::error::{Code, Error, Result};
 use crate::hooks::{State, Status};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// What `create` knows besides config.json.
@@ -48,6 +50,8 @@ pub struct Built {
     pub plan: Plan,
     /// For each of `plan.namespaces.join`.
     pub namespaces: Vec<OwnedFd>,
+    /// Whose ids the parent maps when it opens their sources.
+    pub idmaps: IdMaps,
 }
 
 /// The plan of a new container.
@@ -68,8 +72,9 @@ pub fn create(config: &Config, request: &Request<'_>) -> Result<Built> {
     let in_user_namespace = namespaces.makes(libc::CLONE_NEWUSER as u64)
         || namespaces.joins(libc::CLONE_NEWUSER as u64);
     let plan_process = process::plan(process, &config.linux, &env, in_user_namespace)?;
+    let (rootfs, idmaps) = rootfs::plan(config, request, &namespaces)?;
     let plan = Plan {
-        rootfs: Some(rootfs::plan(config, request, &namespaces)?),
+        rootfs: Some(rootfs),
         keyring: request.new_keyring.then(|| format!("_ses.{}", request.id)),
         hostname: config.hostname.clone(),
         domainname: config.domainname.clone(),
@@ -83,6 +88,7 @@ pub fn create(config: &Config, request: &Request<'_>) -> Result<Built> {
     Ok(Built {
         plan,
         namespaces: descriptors,
+        idmaps,
     })
 }
 
@@ -126,6 +132,7 @@ pub fn exec(process: &config::Process, config: &Config, request: ExecRequest) ->
     Ok(Built {
         plan,
         namespaces: descriptors,
+        idmaps: IdMaps::new(),
     })
 }
 
@@ -190,6 +197,15 @@ fn init_hooks(config: &Config, request: &Request<'_>, process_env: &[CString]) -
             annotations: config.annotations.clone(),
         }),
     })
+}
+
+/// A path for the kernel.
+///
+/// # Errors
+/// Where it holds a NUL.
+fn kernel_path(path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| Error::new(Code::InvalidConfig, format!("{path:?} holds a NUL")))
 }
 
 /// A string for the kernel.

@@ -1,40 +1,44 @@
 //! Mounts of the plan.
 
-use super::{Request, idmap};
-use crate::cgroups::ContainerMounts;
+use super::idmap::{self, IdMap, IdMaps};
+use super::{Request, kernel_path};
+use crate::cgroups::{ContainerMount, ContainerMounts};
 use crate::config::{self, Config, Linux};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Context, Error, Result};
 use crate::plan::mounts::{
-    Bind, FileSystem, FsOption, Mount, Opener, Options, Source, is_superblock_flag,
+    Attributes, CgroupHierarchy, FileSystem, FsOption, Mount, Opener, Source,
 };
 use crate::plan::namespaces::Namespaces;
+use crate::plan::options::{Bind, Options, is_superblock_flag};
 use crate::plan::rootfs::{ContainerPath, Propagation};
 use std::path::Path;
 
-/// All mounts, in order.
+/// All mounts, in order, and which of them are id-mapped.
 pub fn plan(
     config: &Config,
     label: Option<&str>,
     request: &Request<'_>,
     namespaces: &Namespaces,
-) -> Result<Vec<Mount>> {
+) -> Result<(Vec<Mount>, IdMaps)> {
     let opener = opener(namespaces);
     let mut mounts = Vec::with_capacity(config.mounts.len() + 1);
+    let mut idmaps = IdMaps::new();
     for (index, mount) in config.mounts.iter().enumerate() {
         let at = format!("mounts[{index}]");
         let namespaced = namespaces.makes(libc::CLONE_NEWCGROUP as u64);
         let planned = if mount.is_bind() {
-            bind(mount, &config.linux, request.bundle, &opener)
+            bind(mount, &config.linux, request.bundle, opener)
         } else {
-            other(mount, label, request, namespaced)
+            other(mount, label, request, namespaced).map(|mount| (mount, None))
         };
-        mounts.push(Mount {
-            at: at.clone(),
-            ..planned.map_err(|error| error.context(at))?
-        });
+        let (mount, idmap) = planned.context(|| &at)?;
+        idmaps.extend(idmap.map(|idmap| (index, idmap)));
+        mounts.push(Mount { at, ..mount });
     }
-    mounts.extend(request.notify_dir.map(|dir| notify(dir, opener)));
-    Ok(mounts)
+    if let Some(dir) = request.notify_dir {
+        mounts.push(notify(dir, opener)?);
+    }
+    Ok((mounts, idmaps))
 }
 
 /// Who opens bind sources: root of a user namespace may not be able to reach them. A parent
@@ -43,7 +47,7 @@ fn opener(namespaces: &Namespaces) -> Opener {
     let user = libc::CLONE_NEWUSER as u64;
     let has_user_namespace = namespaces.makes(user) || namespaces.joins(user);
     if has_user_namespace && rustix::process::geteuid().is_root() {
-        Opener::Parent { idmap: None }
+        Opener::Parent
     } else {
         Opener::Init
     }
@@ -55,7 +59,7 @@ fn opener(namespaces: &Namespaces) -> Opener {
 pub fn cut_off(mounts: &mut [Mount], propagation: Propagation) {
     for mount in mounts {
         if let Source::Bind {
-            opener: Opener::Parent { .. },
+            opener: Opener::Parent,
             ..
         } = mount.source
         {
@@ -64,7 +68,12 @@ pub fn cut_off(mounts: &mut [Mount], propagation: Propagation) {
     }
 }
 
-fn bind(mount: &config::Mount, linux: &Linux, bundle: &Path, opener: &Opener) -> Result<Mount> {
+fn bind(
+    mount: &config::Mount,
+    linux: &Linux,
+    bundle: &Path,
+    opener: Opener,
+) -> Result<(Mount, Option<IdMap>)> {
     let source = mount
         .source
         .as_deref()
@@ -85,17 +94,19 @@ fn bind(mount: &config::Mount, linux: &Linux, bundle: &Path, opener: &Opener) ->
             unknown.key
         );
     }
-    Ok(Mount {
+    let idmap = idmap::plan(mount, &options, linux)?;
+    let planned = Mount {
         source: Source::Bind {
-            path: bundle.join(source),
+            path: kernel_path(&bundle.join(source))?,
             recursive: options.bind != Some(Bind::One),
-            opener: match idmap::plan(mount, &options, linux)? {
-                None => opener.clone(),
-                idmap => Opener::Parent { idmap },
+            opener: match idmap {
+                None => opener,
+                Some(_) => Opener::Parent,
             },
         },
         ..common(mount, &options)
-    })
+    };
+    Ok((planned, idmap))
 }
 
 fn other(
@@ -116,7 +127,7 @@ fn other(
     let common = common(mount, &options);
     if kind == "cgroup" {
         return Ok(Mount {
-            source: cgroups(request, &options, namespaced),
+            source: cgroups(request, &options, namespaced)?,
             ..common
         });
     }
@@ -142,14 +153,17 @@ fn other(
 
 /// The container's cgroups: as a file system of their own where a cgroup namespace limits what
 /// that shows, else by binding the container's part.
-fn cgroups(request: &Request<'_>, options: &Options, namespaced: bool) -> Source {
-    match request.cgroups.mounts_for_container() {
+fn cgroups(request: &Request<'_>, options: &Options, namespaced: bool) -> Result<Source> {
+    Ok(match request.cgroups.mounts_for_container() {
         ContainerMounts::V1(hierarchies) => Source::Cgroups {
-            hierarchies,
+            hierarchies: hierarchies
+                .into_iter()
+                .map(hierarchy)
+                .collect::<Result<_>>()?,
             namespaced,
         },
         ContainerMounts::V2(Some(path)) if !namespaced => Source::Bind {
-            path,
+            path: kernel_path(&path)?,
             recursive: true,
             opener: Opener::Init,
         },
@@ -159,7 +173,16 @@ fn cgroups(request: &Request<'_>, options: &Options, namespaced: bool) -> Source
             options: options.file_system.clone(),
             copy_up: false,
         }),
-    }
+    })
+}
+
+fn hierarchy(mount: ContainerMount) -> Result<CgroupHierarchy> {
+    Ok(CgroupHierarchy {
+        name: mount.name,
+        options: mount.options,
+        source: kernel_path(&mount.source)?,
+        links: mount.links,
+    })
 }
 
 /// A mount without its source, which the caller puts in.
@@ -183,17 +206,17 @@ fn takes_label(kind: &str) -> bool {
 }
 
 /// The directory of the container's notify socket, as runc places it.
-fn notify(dir: &Path, opener: Opener) -> Mount {
-    Mount {
+fn notify(dir: &Path, opener: Opener) -> Result<Mount> {
+    Ok(Mount {
         at: "NOTIFY_SOCKET".into(),
         destination: ContainerPath::new("/run/notify"),
         source: Source::Bind {
-            path: dir.to_owned(),
+            path: kernel_path(dir)?,
             recursive: true,
             opener,
         },
-        attributes: crate::plan::mounts::Attributes::default(),
-        recursive: crate::plan::mounts::Attributes::default(),
+        attributes: Attributes::default(),
+        recursive: Attributes::default(),
         propagation: Vec::new(),
-    }
+    })
 }

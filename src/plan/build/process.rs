@@ -6,12 +6,15 @@ use crate::config::memory_policy::{MemoryPolicyFlag, MemoryPolicyMode};
 use crate::config::process::{IoPriorityClass, RlimitKind, SchedulerFlag, SchedulerPolicy};
 use crate::config::{self, Linux};
 use crate::error::{Context, Result};
-use crate::plan::capabilities::{self, Capabilities};
-use crate::plan::process::{Affinity, MemoryPolicy, Process, Rlimit, User};
+use crate::init::sys::schedule::SchedAttr;
+use crate::plan::capabilities;
+use crate::plan::process::{Affinity, Capabilities, MemoryPolicy, Process, Rlimit, User};
 use crate::seccomp;
-use crate::sys::schedule::SchedAttr;
+use crate::sys::signals::SignalSet;
 use rustix::thread::CapabilitySet;
 use std::ffi::CString;
+use std::fs::File;
+use std::io::Read;
 
 /// The process with environment `env`, in a user namespace of the container's or in ours.
 pub fn plan(
@@ -56,7 +59,19 @@ pub fn plan(
         apparmor_profile: process.apparmor_profile.clone(),
         selinux_label: process.selinux_label.clone(),
         seccomp: linux.seccomp.as_ref().map(seccomp::compile).transpose()?,
+        ignored_signals: ignored_signals().unwrap_or(SignalSet::all()),
     })
+}
+
+/// What this process ignores, and so would the init stage (proc_pid_status(5)).
+fn ignored_signals() -> Option<SignalSet> {
+    // All of it but the list of CPUs is short, and that comes after what is looked for.
+    let mut text = [0; 4096];
+    let mut file = File::open("/proc/self/status").ok()?;
+    let length = file.read(&mut text).ok()?;
+    let text = std::str::from_utf8(&text[..length]).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    SignalSet::from_status(line?.trim())
 }
 
 /// Each variable once, the last of a name counting; and whether HOME is missing or empty.

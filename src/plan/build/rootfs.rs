@@ -1,6 +1,6 @@
 //! The root file system of the plan.
 
-use super::{Request, devices, mounts};
+use super::{IdMaps, Request, devices, kernel_path, mounts};
 use crate::config::Config;
 use crate::config::linux::Propagation as Configured;
 use crate::error::{Code, Error, Result};
@@ -9,7 +9,11 @@ use crate::plan::rootfs::{ContainerPath, Propagation, PropagationKind, Rootfs, S
 use std::path::Path;
 
 /// The rootfs of a new container.
-pub fn plan(config: &Config, request: &Request<'_>, namespaces: &Namespaces) -> Result<Rootfs> {
+pub fn plan(
+    config: &Config,
+    request: &Request<'_>,
+    namespaces: &Namespaces,
+) -> Result<(Rootfs, IdMaps)> {
     let mount = libc::CLONE_NEWNS as u64;
     let user = libc::CLONE_NEWUSER as u64;
     let own_mounts = namespaces.makes(mount) || namespaces.joins(mount);
@@ -26,12 +30,12 @@ pub fn plan(config: &Config, request: &Request<'_>, namespaces: &Namespaces) -> 
     };
     let label = mount_label(config);
     let propagation = config.linux.rootfs_propagation.map(propagation);
-    let mut mounts = mounts::plan(config, label, request, namespaces)?;
+    let (mut mounts, idmaps) = mounts::plan(config, label, request, namespaces)?;
     if own_mounts {
         mounts::cut_off(&mut mounts, Propagation::of_host_mounts(propagation));
     }
-    Ok(Rootfs {
-        path: root_path(config, request)?,
+    let rootfs = Rootfs {
+        path: kernel_path(&root_path(config, request)?)?,
         readonly: config.root.readonly,
         propagation,
         switch,
@@ -40,7 +44,8 @@ pub fn plan(config: &Config, request: &Request<'_>, namespaces: &Namespaces) -> 
         masked_paths: paths(&config.linux.masked_paths),
         readonly_paths: paths(&config.linux.readonly_paths),
         mount_label: label.map(str::to_owned),
-    })
+    };
+    Ok((rootfs, idmaps))
 }
 
 /// `linux.mountLabel`, where it can mean something: without SELinux no file has a label, and file
