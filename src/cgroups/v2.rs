@@ -99,6 +99,19 @@ impl V2 {
         self.enable_controllers(resources)
     }
 
+    /// The cgroup that ours and this one are both in.
+    pub(super) fn meeting_point(&self) -> Result<PathBuf> {
+        let text = files::read_named(Path::new("/proc/self/cgroup"))?;
+        let own = text.lines().find_map(|line| line.strip_prefix("0::"));
+        let own = Path::new(own.unwrap_or("/")).components();
+        let path = self.path.strip_prefix(&self.mount).unwrap_or(&self.path);
+        let both = own.skip(1).zip(path.components());
+        let shared = both.take_while(|(ours, its)| ours == its);
+        Ok(self
+            .mount
+            .join(shared.map(|(part, _)| part).collect::<PathBuf>()))
+    }
+
     /// Hands every controller that the mount has down to the cgroup. Those that cannot be
     /// had are missed when a limit needs them, with an error that says so.
     fn enable_controllers(&self, resources: &Resources) -> Result<()> {

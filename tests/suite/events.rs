@@ -1,7 +1,7 @@
 //! `events`: statistics and want of memory, as runc's JSON.
 
 use crate::harness::limits::{is_v2, need};
-use crate::harness::{Container, Sandbox, skip, tests, wait_for};
+use crate::harness::{Container, Sandbox, host, skip, tests, wait_for};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -86,7 +86,12 @@ fn stats_have_runcs_fields(t: &Sandbox) {
     let root = t.dir("runc");
     let runc = |args: &[&str]| {
         let root = root.to_str().unwrap();
-        t.command(runc).args(["--root", root]).args(args).run()
+        let flags = host::flags();
+        t.command(runc)
+            .args(flags)
+            .args(["--root", root])
+            .args(args)
+            .run()
     };
     let bundle = c.bundle.to_str().unwrap();
     runc(&["run", "--detach", "--bundle", bundle, &c.id]).ok();
@@ -97,7 +102,11 @@ fn stats_have_runcs_fields(t: &Sandbox) {
     let (mut our_paths, mut their_paths) = (BTreeSet::new(), BTreeSet::new());
     paths(&ours, "", &mut our_paths);
     paths(&theirs, "", &mut their_paths);
-    let lacking: Vec<_> = their_paths.difference(&our_paths).collect();
+    // Who is the first to read the program is charged for it; zeros are left out.
+    let by_chance = ["/blkio/", "/memory/cache"];
+    let by_chance = |path: &&String| by_chance.iter().any(|start| path.starts_with(start));
+    let lacking = their_paths.difference(&our_paths);
+    let lacking: Vec<_> = lacking.filter(|path| !by_chance(path)).collect();
     assert!(
         lacking.is_empty(),
         "lacking: {lacking:?} of {theirs}\nin {ours}"
@@ -133,7 +142,12 @@ fn stats_without_a_limit(t: &Sandbox) {
         stats["memory"]["usage"]["limit"].as_u64() > Some(1 << 60),
         "{stats}"
     );
-    assert_eq!(stats["pids"], json!({"current": 1}));
+    assert_eq!(stats["pids"]["current"], 1);
+    // A unit has the host's limit for units (DefaultTasksMax=).
+    assert!(
+        host::systemd() || stats["pids"]["limit"].is_null(),
+        "{stats}"
+    );
 }
 
 fn stats_of_created_and_paused(t: &Sandbox) {
@@ -210,7 +224,8 @@ fn small(t: &Sandbox) -> Container<'_> {
     c
 }
 
-const GREEDY: &str = "x=$(yes | head -c 100000000)";
+/// Fills that with one read.
+const GREEDY: &str = "exec busybox dd if=/dev/zero of=/dev/null bs=100M count=1";
 
 fn out_of_memory(t: &Sandbox) {
     let mut c = small(t);
