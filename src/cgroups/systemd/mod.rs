@@ -297,7 +297,7 @@ impl Systemd {
 
     /// Stops the unit of a `create` that died, unless there is a process in it: it may be
     /// another's by now. systemd is asked even where there is no cgroup, as it may only now
-    /// come to start it.
+    /// come to start it; one that fails to start leaves its cgroups on v1.
     pub(super) fn remove_unused(&self, deadline: Instant) -> Result<()> {
         let is_used = match self.directory() {
             Some(dir) => !files::processes(&dir)?.is_empty(),
@@ -305,7 +305,7 @@ impl Systemd {
         };
         match is_used {
             true => Ok(()),
-            false => self.stop(deadline),
+            false => self.stop(deadline).and(self.files.remove_unused()),
         }
     }
 
