@@ -19,6 +19,7 @@
 //! unshared after attaching, not in the clone.
 
 mod claim;
+mod controllers;
 mod cpuset;
 mod devices;
 mod ebpf;
@@ -27,6 +28,7 @@ mod files;
 mod freezer;
 mod hierarchies;
 mod limits;
+mod means;
 mod memory;
 mod oom;
 mod path;
@@ -51,6 +53,7 @@ use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 use hierarchies::Layout;
 use limits::Journal;
+use means::Means;
 use rustix::fs::{Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
@@ -127,54 +130,6 @@ pub enum Manager {
     V2(V2),
     /// Either, of a unit that systemd makes and removes.
     Systemd(Systemd),
-}
-
-/// What may fail, by who we are and what was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum Means {
-    /// Nothing.
-    Root,
-    /// Device rules.
-    Rootless,
-    /// Device rules, and making a cgroup, as no path for one was given.
-    BestEffort,
-}
-
-impl Means {
-    fn is_rootless(self) -> bool {
-        self != Self::Root
-    }
-
-    /// Whether the container may run without the cgroup that could not be made.
-    fn allow_going_without(self, error: &Error) -> bool {
-        let denied = [Errno::PERM, Errno::ACCESS, Errno::ROFS];
-        let denied = denied
-            .iter()
-            .any(|e| error.errno() == Some(e.raw_os_error()));
-        denied && self == Self::BestEffort
-    }
-
-    /// The error of a limit for which there is no cgroup.
-    fn no_cgroup(self, write: &limits::Write) -> Error {
-        let field = &write.field;
-        match self {
-            Self::Root | Self::Rootless => {
-                let controller = write.controller;
-                let message =
-                    format!("{field}: there is no {controller} controller to set it with");
-                Error::new(Code::Unsupported, message)
-            }
-            Self::BestEffort => {
-                let message = format!("{field}: no permission to make a cgroup to set it in");
-                Error::new(Code::Unsupported, message).hint(format!(
-                    "have one delegated to you and name it in linux.cgroupsPath, or use \
-                     --systemd-cgroup, for which {}",
-                    systemd::NO_USER_MANAGER
-                ))
-            }
-        }
-    }
 }
 
 /// The files by which a process enters its cgroups on v1.

@@ -89,24 +89,30 @@ impl V1 {
 
     pub(super) fn create(&mut self, resources: &Resources) -> Result<Claim> {
         let mut made = Vec::new();
-        let result = self.create_each(resources, &mut made);
+        // Outlives the clearing up: until then nobody else comes to use what is removed.
+        let mut claim = Claim::none();
+        let result = self.create_each(resources, &mut made, &mut claim);
         if result.is_err() {
             for dir in made.iter().rev() {
-                // What somebody has come to use in the meantime is theirs.
+                // A parent that somebody has come to use in the meantime is theirs.
                 let _ = rustix::fs::rmdir(dir);
             }
         }
-        result
+        result.map(|()| claim)
     }
 
-    fn create_each(&mut self, resources: &Resources, made: &mut Vec<PathBuf>) -> Result<Claim> {
-        let mut claim = Claim::none();
+    fn create_each(
+        &mut self,
+        resources: &Resources,
+        made: &mut Vec<PathBuf>,
+        claim: &mut Claim,
+    ) -> Result<()> {
         let mut denied = Vec::new();
         // What is claimed stands for all, and so comes first.
         let (first, others): (Vec<_>, Vec<_>) =
             (self.cgroups.iter()).partition(|cgroup| self.claimed() == Some(cgroup.path.as_path()));
         for cgroup in first.into_iter().chain(others) {
-            match create(cgroup, resources, made, &mut claim) {
+            match create(cgroup, resources, made, claim) {
                 Err(error) if self.means.allow_going_without(&error) => {
                     log::debug!("doing without a cgroup: {error}");
                     denied.push(cgroup.path.clone());
@@ -115,7 +121,7 @@ impl V1 {
             }
         }
         self.cgroups.retain(|cgroup| !denied.contains(&cgroup.path));
-        Ok(claim)
+        Ok(())
     }
 
     /// Without v2's hierarchy, where systemd, whose root in all of them is `root`, does not use

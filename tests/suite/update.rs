@@ -1,7 +1,7 @@
 //! `update`: limits of a container that is there already.
 
 use crate::harness::limits::{UNLIMITED, check, is_v2, need, value};
-use crate::harness::{Container, Output, Sandbox, skip, tests};
+use crate::harness::{Container, Output, Sandbox, host, skip, tests};
 use serde_json::{Value, json};
 use std::fs;
 
