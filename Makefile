@@ -12,7 +12,7 @@ ifndef TARE_COMMIT
 export TARE_COMMIT := $(shell git describe --always --dirty --abbrev=40 2>/dev/null)
 endif
 
-.PHONY: tare run test test-hosts test-engines conformance bench lint install clean
+.PHONY: tare run test test-hosts test-engines compat conformance bench lint install clean
 
 # The release binary, at ./tare.
 tare:
@@ -36,6 +36,7 @@ test: tare
 	@RUNTIME=./tare tests/oci-conformance/run
 	-@scripts/setup engines
 	@RUNTIME=./tare tests/engines/run --short
+	@RUNTIME=./tare tests/runc-compat/run
 
 # Real engines use tare, and then runc for comparison (see tests/engines/README.md).
 test-engines: tare
@@ -47,6 +48,11 @@ test-engines: tare
 test-hosts: tare
 	-@scripts/setup hosts
 	@RUNTIME=./tare tests/hosts/run
+
+# The same calls to tare and to runc, compared (see tests/runc-compat/README.md).
+compat: tare
+	@scripts/setup engines
+	@RUNTIME=./tare tests/runc-compat/run
 
 # The upstream runtime-tools suite alone.
 conformance: tare
@@ -63,11 +69,13 @@ lint:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run
-	shellcheck tests/engines/{run,private-machine,*.sh}
+	shellcheck tests/engines/{run,private-machine,*.sh} tests/runc-compat/{run,*.sh}
 	shellcheck tests/hosts/{run,machine,guest-tests} tests/hosts/guest/{job,as-user}
 
+# The binary, its man pages and the shells' completions.
 install: tare
 	install -D -m 755 $(OUT)/tare $(DESTDIR)$(PREFIX)/bin/tare
+	cargo run --quiet --release --example manual $(DESTDIR)$(PREFIX)/share
 
 clean:
 	cargo clean

@@ -1,13 +1,15 @@
 //! The command line as Go's flag package reads it, and so runc: `-pid-file` is `--pid-file`, and
-//! `--detach=true` is `--detach`. clap knows neither, and would read `-env` as `-e nv`.
+//! `--detach=true` is `--detach`. clap knows neither, and would read `-env` as `-e nv`. An empty
+//! value is none to runc, and scripts rely on that: `--pid-file "$FILE"`.
 
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 use std::ffi::OsString;
 
 /// Brings arguments, the program's name first, into clap's forms. What needs none of that, as
 /// every line that an engine writes, is returned as it is.
 pub fn normalised(command: impl FnOnce() -> Command, given: Vec<OsString>) -> Vec<OsString> {
-    let is_gos = |arg: &OsString| Flag::parse(arg).is_some_and(|flag| flag.is_gos());
+    let is_gos =
+        |arg: &OsString| arg.is_empty() || Flag::parse(arg).is_some_and(|flag| flag.is_gos());
     if !given.iter().any(is_gos) {
         return given;
     }
@@ -23,10 +25,15 @@ pub fn normalised(command: impl FnOnce() -> Command, given: Vec<OsString>) -> Ve
                 words.push(word);
                 continue;
             };
-            let waits_for_value = arg.get_action().takes_values() && flag.value.is_none();
-            words.extend(flag.rewritten(arg));
-            if waits_for_value {
-                words.extend(given.next());
+            let waits_for_value = arg.get_action().takes_values()
+                && !arg.is_require_equals_set()
+                && flag.value.is_none();
+            let value = if waits_for_value { given.next() } else { None };
+            let given = flag.value.map(str::is_empty);
+            let is_empty = given.or(value.as_ref().map(|value| value.is_empty()));
+            if is_empty != Some(true) || !may_be_unset(arg) {
+                words.extend(flag.rewritten(arg));
+                words.extend(value);
             }
             continue;
         }
@@ -42,6 +49,12 @@ pub fn normalised(command: impl FnOnce() -> Command, given: Vec<OsString>) -> Ve
     }
     words.extend(given);
     words
+}
+
+/// Whether a flag with an empty value is as good as none: where it takes one text, and has no
+/// default that is one of some words or a number.
+fn may_be_unset(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Set) && arg.get_default_values().is_empty()
 }
 
 fn takes_another_program(command: &Command) -> bool {
@@ -77,7 +90,9 @@ impl<'a> Flag<'a> {
     /// Whether clap may read it otherwise than Go does.
     fn is_gos(&self) -> bool {
         (!self.has_two_dashes && self.name.len() > 1)
-            || self.value.is_some_and(|v| truth(v).is_some())
+            || self
+                .value
+                .is_some_and(|v| v.is_empty() || truth(v).is_some())
     }
 
     fn find<'c>(&self, command: &'c Command) -> Option<&'c Arg> {
@@ -150,6 +165,23 @@ mod tests {
                 "tare exec --tty=maybe id ls -la",
                 "tare exec --tty=maybe id ls -la",
             ),
+        ] {
+            check(given, expected);
+        }
+    }
+
+    #[test]
+    fn empty_values_are_none() {
+        for (given, expected) in [
+            ("tare --log= list", "tare list"),
+            (
+                "tare create --pid-file  --bundle b id",
+                "tare create --bundle b id",
+            ),
+            ("tare create -b= id", "tare create id"),
+            ("tare exec --env= id ls", "tare exec --env= id ls"),
+            ("tare list --format=", "tare list --format="),
+            ("tare exec id ls --x= ", "tare exec id ls --x= "),
         ] {
             check(given, expected);
         }

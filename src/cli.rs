@@ -48,6 +48,9 @@ pub struct Global {
     /// Whether a missing privilege over cgroups is forgiven
     #[arg(long, value_enum, default_value_t = Rootless::Auto, ignore_case = true)]
     pub rootless: Rootless,
+    /// Log how long each phase takes; also by TARE_TIMING=1 in the environment
+    #[arg(long)]
+    pub timing: bool,
     /// Accepted for runc's sake, without effect
     #[arg(long, hide = true, value_name = "PATH")]
     pub criu: Option<PathBuf>,
@@ -129,6 +132,10 @@ pub enum Command {
     Spec(Spec),
     /// Print what this runtime can do, as JSON
     Features,
+    /// Say everything that is wrong with a bundle, with line and column
+    Validate(Validate),
+    /// Remove what commands that were killed have left behind
+    Gc(Gc),
 }
 
 /// A container's id.
@@ -145,6 +152,9 @@ pub struct NewContainer {
     /// The bundle's directory [default: the current one]
     #[arg(short, long, value_name = "DIR")]
     pub bundle: Option<PathBuf>,
+    /// The config's file, from the bundle on [default: config.json]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// A unix socket that takes the master of the container's terminal
     #[arg(long, value_name = "PATH", value_parser = absolute())]
     pub console_socket: Option<PathBuf>,
@@ -163,6 +173,18 @@ pub struct NewContainer {
     /// Pass N descriptors besides stdio to the container, from 3 up
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub preserve_fds: u32,
+    /// Make nothing, and say what would be done, as text or JSON
+    #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "text")]
+    pub dry_run: Option<DryRun>,
+}
+
+/// `--dry-run`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum DryRun {
+    Text,
+    Json,
 }
 
 /// `create`
@@ -211,6 +233,9 @@ pub struct Exec {
     /// Set an environment variable
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
+    /// Set the environment variables of a file: NAME=VALUE, or NAME for that of the caller
+    #[arg(long, value_name = "FILE")]
+    pub env_from: Vec<PathBuf>,
     /// Give the process a terminal
     #[arg(short, long)]
     pub tty: bool,
@@ -388,6 +413,9 @@ pub struct Events {
     /// Print the statistics once
     #[arg(long)]
     pub stats: bool,
+    /// Print the container's status whenever it changes, until it is deleted
+    #[arg(long, conflicts_with_all = ["stats", "interval"])]
+    pub lifecycle: bool,
     /// The container's id
     #[arg(value_name = "CONTAINER-ID")]
     pub id: String,
@@ -433,12 +461,40 @@ pub enum Format {
     Json,
 }
 
+/// `gc`
+#[derive(Debug, Args)]
+pub struct Gc {
+    /// Remove nothing, and say what would be
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Delete stopped containers too
+    #[arg(long)]
+    pub stopped: bool,
+    /// As a table or as JSON
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// `validate`
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// As lines, or as JSON
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// The bundle's directory, or its config.json [default: the current directory]
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: Option<PathBuf>,
+}
+
 /// `spec`
 #[derive(Debug, Args)]
 pub struct Spec {
     /// Where to write config.json [default: the current directory]
     #[arg(short, long, value_name = "DIR")]
     pub bundle: Option<PathBuf>,
+    /// Write to this file instead, from the bundle on
+    #[arg(short, long, value_name = "FILE", default_value = "config.json")]
+    pub file: PathBuf,
     /// For a container that an ordinary user runs
     #[arg(long)]
     pub rootless: bool,

@@ -7,6 +7,7 @@ use crate::container::process::HostProcess;
 use crate::container::{ContainerId, Directory, Lock, Record, gate};
 use crate::context::Context as Globals;
 use crate::delete;
+use crate::dry_run;
 use crate::error::{Code, Context, Error, Result};
 use crate::handover;
 use crate::hooks::Status;
@@ -18,6 +19,7 @@ use crate::notify;
 use crate::plan::build::{self, Built, Request, hooks_of_kind};
 use crate::sys::signals::{self, SignalSet};
 use crate::terminal::users_size;
+use crate::timing;
 use rustix::fs::Uid;
 use rustix::process::Pid;
 use std::cell::Cell;
@@ -43,9 +45,47 @@ pub struct Created {
 pub fn run(globals: &Globals, args: &cli::Create) -> Result<()> {
     let id = ContainerId::new(&args.id)?;
     let bundle = bundle_path(args.new.bundle.as_deref())?;
-    let created = create(globals, &args.new, &id, &bundle, Terminal::HandedOver)?;
-    drop(created);
-    Ok(())
+    let terminal = Terminal::HandedOver;
+    if let Some(format) = args.new.dry_run {
+        return dry_run(globals, &args.new, &id, &bundle, terminal, format);
+    }
+    create(globals, &args.new, &id, &bundle, terminal).map(drop)
+}
+
+/// Prints what [`create`] would do.
+///
+/// # Errors
+/// As far as it can be told without doing anything, those of [`create`].
+pub fn dry_run(
+    globals: &Globals,
+    args: &NewContainer,
+    id: &ContainerId,
+    bundle: &Path,
+    terminal: Terminal,
+    format: cli::DryRun,
+) -> Result<()> {
+    let config = config::load(&config_path(args, bundle))?;
+    let wanted = Wanted {
+        args,
+        id,
+        bundle,
+        config: &config,
+        terminal,
+    };
+    check_terminal(&wanted)?;
+    let inherited = Inherited::of_caller(args)?;
+    let cgroups = cgroups(globals, &config, id)?;
+    let state = globals.root.vacant(id)?;
+    let built = build(&wanted, &inherited, &cgroups, &state)?;
+    let planned = dry_run::Planned {
+        id: id.as_str(),
+        bundle,
+        state: &state,
+        config: &config,
+        cgroups: &cgroups,
+        plan: &built.plan,
+    };
+    dry_run::print(&planned, format)
 }
 
 /// Who takes the master of the container's terminal.
@@ -72,6 +112,11 @@ pub fn bundle_path(given: Option<&Path>) -> Result<PathBuf> {
     Ok(absolute)
 }
 
+fn config_path(args: &NewContainer, bundle: &Path) -> PathBuf {
+    let name = args.config.as_deref().unwrap_or(Path::new("config.json"));
+    bundle.join(name)
+}
+
 /// Creates a container.
 ///
 /// # Errors
@@ -84,8 +129,9 @@ pub fn create(
     bundle: &Path,
     terminal: Terminal,
 ) -> Result<Created> {
-    let document = Document::regular(&bundle.join("config.json"))?;
+    let document = Document::regular(&config_path(args, bundle))?;
     let config = config::checked(&document)?;
+    timing::phase("reading and checking config.json");
     let wanted = Wanted {
         args,
         id,
@@ -95,16 +141,15 @@ pub fn create(
     };
     check_terminal(&wanted)?;
     let inherited = Inherited::of_caller(args)?;
-    let cgroups = globals.cgroups()?.manager(
-        config.linux.cgroups_path.as_deref(),
-        &config.annotations,
-        id.as_str(),
-    )?;
+    let cgroups = cgroups(globals, &config, id)?;
+    timing::phase("finding the cgroups");
     let (directory, lock) = globals.root.create(id)?;
+    timing::phase("making the state directory");
     let (built, mut record) = directory
         .keep_config(document.text())
         .and_then(|()| plan(&wanted, &inherited, cgroups, &directory))
         .inspect_err(|_| remove_empty(&directory))?;
+    timing::phase("making the plan and recording the intent");
     // From here on whoever interrupts us is heard only between two steps.
     signals::block(&SignalSet::of(HELD_BACK));
     // Kept until the container's process can be seen in its cgroup, or all is undone.
@@ -120,6 +165,14 @@ pub fn create(
             Err(error)
         }
     }
+}
+
+/// The manager of the cgroups that the config asks for.
+fn cgroups(globals: &Globals, config: &Config, id: &ContainerId) -> Result<Manager> {
+    let path = config.linux.cgroups_path.as_deref();
+    globals
+        .cgroups()?
+        .manager(path, &config.annotations, id.as_str())
 }
 
 /// What is to be created.
@@ -161,15 +214,29 @@ fn plan(
     cgroups: Manager,
     directory: &Directory,
 ) -> Result<(Built, Record)> {
-    let notify_dir = inherited
-        .notifies
-        .then(|| notify::directory(directory.path()));
+    let built = build(wanted, inherited, &cgroups, directory.path())?;
+    if inherited.notifies {
+        notify::make_directory(directory.path())?;
+    }
+    let record = intent(wanted, cgroups, &built)?;
+    directory.write(&record)?;
+    Ok((built, record))
+}
+
+/// Makes the plan.
+fn build(
+    wanted: &Wanted<'_>,
+    inherited: &Inherited,
+    cgroups: &Manager,
+    state: &Path,
+) -> Result<Built> {
+    let notify_dir = inherited.notifies.then(|| notify::directory(state));
     let mut built = build::create(
         wanted.config,
         &Request {
             id: wanted.id.as_str(),
             bundle: wanted.bundle,
-            cgroups: &cgroups,
+            cgroups,
             no_pivot: wanted.args.no_pivot,
             new_keyring: !wanted.args.no_new_keyring,
             preserved_fds: inherited.preserved_fds,
@@ -182,12 +249,7 @@ fn plan(
     {
         *size = users_size().unwrap_or(*size);
     }
-    if inherited.notifies {
-        notify::make_directory(directory.path())?;
-    }
-    let record = intent(wanted, cgroups, &built)?;
-    directory.write(&record)?;
-    Ok((built, record))
+    Ok(built)
 }
 
 /// Makes all that outlives this process, of which the record tells already.
@@ -206,7 +268,9 @@ fn bring_up(
         record.owns_cgroups = true;
         directory.write(record)?;
     }
+    timing::phase("making the cgroups");
     let into_cgroup = record.cgroups.prepare(&resources)?;
+    timing::phase("setting limits and device rules");
     if let (Some(groups), Some(rdt)) = (&record.intel_rdt, &config.linux.intel_rdt) {
         groups.make(rdt)?;
     }
@@ -255,6 +319,7 @@ fn bring_up(
     record.process = Some(HostProcess::current(launched.pid)?);
     directory.write(record)?;
     handover::pid_file(launched.pid, args.pid_file.as_deref())?;
+    timing::phase("handing over and recording the container");
     launched
         .release()
         .map_err(|error| record.cgroups.explain_kill(error))

@@ -8,6 +8,7 @@ use crate::error::{Code, Error, Result};
 use crate::hooks::{self, Status};
 use crate::host_mounts;
 use crate::spawn;
+use crate::timing;
 use rustix::process::Signal;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -111,9 +112,11 @@ fn override_lock(directory: &Directory) -> Result<crate::container::Lock> {
 /// What cannot be killed or removed, by name.
 pub fn destroy(directory: &Directory, record: &Record) -> Result<()> {
     kill_all(record)?;
+    timing::phase("killing what is left");
     if !record.is_mere_intent() {
         record.cgroups.remove()?;
     }
+    timing::phase("removing the cgroups");
     if let Some(groups) = &record.intel_rdt {
         groups.remove()?;
     }
@@ -124,7 +127,10 @@ pub fn destroy(directory: &Directory, record: &Record) -> Result<()> {
             log::warn!("{error}");
         }
     }
-    directory.remove()
+    timing::phase("running the poststop hooks");
+    directory.remove()?;
+    timing::phase("removing the state directory");
+    Ok(())
 }
 
 /// Kills the container's init and all of its cgroup, and waits until init is gone.

@@ -6,6 +6,8 @@ use crate::container::{ContainerId, Record};
 use crate::context::Context as Globals;
 use crate::error::{Code, Error, Result};
 use crate::hooks::Status;
+use crate::intel_rdt;
+use crate::lifecycle;
 use crate::output;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -27,21 +29,21 @@ struct Event<'a> {
 struct Data {
     #[serde(flatten)]
     cgroups: Stats,
-    intel_rdt: IntelRdt,
+    intel_rdt: intel_rdt::Stats,
     /// null, as runc's: it knows of no interface but those that it made itself, and makes none.
     network_interfaces: (),
 }
-
-/// Cache and memory bandwidth, where the container has a group of its own for them.
-#[derive(Serialize)]
-struct IntelRdt {}
 
 /// Runs the command.
 ///
 /// # Errors
 /// Where the container does not run, in runc's words.
 pub fn run(globals: &Globals, args: &cli::Events) -> Result<()> {
-    let directory = globals.root.open(&ContainerId::new(&args.id)?)?;
+    let id = ContainerId::new(&args.id)?;
+    let directory = globals.root.open(&id)?;
+    if args.lifecycle {
+        return lifecycle::stream(&directory, &id);
+    }
     let record = directory.read()?;
     let not_running = || {
         let message = format!("container with id {} is not running", record.id);
@@ -63,7 +65,10 @@ pub fn run(globals: &Globals, args: &cli::Events) -> Result<()> {
 fn stats(record: &Record) -> Result<Data> {
     Ok(Data {
         cgroups: record.cgroups.stats()?,
-        intel_rdt: IntelRdt {},
+        intel_rdt: match &record.intel_rdt {
+            Some(groups) => groups.stats()?,
+            None => intel_rdt::Stats::default(),
+        },
         network_interfaces: (),
     })
 }

@@ -12,8 +12,9 @@ use crate::launch::agent::Agent;
 use crate::launch::{self, Launch};
 use crate::plan::build::{self, ExecRequest};
 use crate::terminal::users_size;
+use crate::timing;
 use rustix::process::Pid;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Runs the command; returns the exit code of the process, 0 where it is detached.
 ///
@@ -23,7 +24,9 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
     let directory = globals.root.open(&ContainerId::new(&args.id)?)?;
     let record = directory.read()?;
     check_status(&directory, &record, args.ignore_paused)?;
+    timing::phase("reading the container's state");
     let config = config::load(&directory.config_path())?;
+    timing::phase("reading and checking config.json");
     let process = process(&config, args)?;
     handover::check_terminal(
         process.terminal,
@@ -50,6 +53,7 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
     {
         *size = users_size().unwrap_or(*size);
     }
+    timing::phase("making the plan");
     foreground::hold_signals();
     let mut launched = launch::launch(Launch {
         built,
@@ -69,9 +73,11 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
     }
     handover::pidfd(&launched.pidfd, args.pidfd_socket.as_deref())?;
     handover::pid_file(launched.pid, args.pid_file.as_deref())?;
+    timing::phase("handing over");
     let running = launched
         .execute()
         .map_err(|error| record.cgroups.explain_kill(error))?;
+    timing::phase("executing the program");
     if args.detach {
         return Ok(0);
     }
@@ -115,6 +121,9 @@ fn process(config: &Config, args: &cli::Exec) -> Result<Process> {
     if let Some(profile) = &args.apparmor {
         process.apparmor_profile = Some(profile.clone());
     }
+    for file in &args.env_from {
+        process.env.extend(variables(file)?);
+    }
     process.env.extend(args.env.iter().cloned());
     process.no_new_privileges |= args.no_new_privs;
     add_capabilities(&mut process, &args.cap);
@@ -125,7 +134,33 @@ fn process(config: &Config, args: &cli::Exec) -> Result<Process> {
     Ok(process)
 }
 
-fn absolute(cwd: &std::path::Path) -> Result<PathBuf> {
+/// The variables of `--env-from`, as docker's --env-file has them: a line for each; a name alone
+/// takes its value from our own environment, if it is there; lines that begin with "#" are none.
+fn variables(file: &Path) -> Result<Vec<String>> {
+    let doing = || format!("--env-from: reading {}", file.display());
+    let text = std::fs::read_to_string(file).context(doing)?;
+    let mut variables = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match line.split_once('=') {
+            Some(("", _)) => {
+                let message = format!("--env-from: {}:{}: no name", file.display(), index + 1);
+                return Err(Error::new(Code::Usage, message));
+            }
+            Some(_) => variables.push(line.to_owned()),
+            None => {
+                let value = std::env::var(line).ok();
+                variables.extend(value.map(|value| format!("{line}={value}")));
+            }
+        }
+    }
+    Ok(variables)
+}
+
+fn absolute(cwd: &Path) -> Result<PathBuf> {
     if cwd.is_absolute() {
         return Ok(cwd.to_owned());
     }

@@ -1,10 +1,16 @@
 //! `features`: what this runtime can do (runtime-spec, features.md and features-linux.md).
 
+use crate::config::linux::NamespaceKind;
+use crate::config::memory_policy::{MemoryPolicyFlag, MemoryPolicyMode};
+use crate::config::seccomp::{Action, Arch, Flag, Op};
+use crate::config::{Hooks as ConfigHooks, words};
 use crate::error::Result;
 use crate::output;
-use crate::plan::{capabilities, mounts};
+use crate::plan::mounts;
+use crate::seccomp;
 use crate::version;
-use serde::Serialize;
+use rustix::thread::CapabilitySet;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 #[derive(Serialize)]
@@ -12,23 +18,23 @@ use std::collections::BTreeMap;
 struct Features {
     oci_version_min: &'static str,
     oci_version_max: &'static str,
-    hooks: [&'static str; 6],
+    hooks: Vec<&'static str>,
     mount_options: Vec<String>,
     linux: Linux,
     annotations: BTreeMap<&'static str, &'static str>,
-    potentially_unsafe_config_annotations: [&'static str; 0],
+    potentially_unsafe_config_annotations: [&'static str; 1],
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Linux {
-    namespaces: [&'static str; 8],
+    namespaces: Vec<&'static str>,
     capabilities: Vec<String>,
     cgroup: Cgroup,
-    seccomp: Enabled,
+    seccomp: Seccomp,
     apparmor: Enabled,
     selinux: Enabled,
-    intel_rdt: Enabled,
+    intel_rdt: IntelRdt,
     memory_policy: MemoryPolicy,
     mount_extensions: MountExtensions,
     net_devices: Enabled,
@@ -45,14 +51,32 @@ struct Cgroup {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Seccomp {
+    enabled: bool,
+    actions: Vec<&'static str>,
+    operators: Vec<&'static str>,
+    archs: Vec<&'static str>,
+    known_flags: Vec<&'static str>,
+    supported_flags: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
 struct Enabled {
     enabled: bool,
 }
 
 #[derive(Serialize)]
+struct IntelRdt {
+    enabled: bool,
+    schemata: bool,
+    monitoring: bool,
+}
+
+#[derive(Serialize)]
 struct MemoryPolicy {
-    modes: [&'static str; 7],
-    flags: [&'static str; 3],
+    modes: Vec<&'static str>,
+    flags: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -68,59 +92,66 @@ pub fn run() -> Result<()> {
     output::json_pretty(&Features {
         oci_version_min: "1.0.0",
         oci_version_max: version::SPEC,
-        hooks: [
-            "prestart",
-            "createRuntime",
-            "createContainer",
-            "startContainer",
-            "poststart",
-            "poststop",
-        ],
+        hooks: ConfigHooks::default()
+            .by_name()
+            .map(|(name, _)| name)
+            .into(),
         mount_options: mounts::known_options(),
-        linux: Linux {
-            namespaces: [
-                "cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts",
-            ],
-            capabilities: capabilities::known_to_kernel()
-                .map(|(name, _)| name)
-                .collect(),
-            cgroup: Cgroup {
-                v1: true,
-                v2: true,
-                systemd: true,
-                systemd_user: true,
-                rdma: true,
-            },
-            seccomp: Enabled { enabled: true },
-            apparmor: Enabled { enabled: true },
-            selinux: Enabled { enabled: true },
-            intel_rdt: Enabled { enabled: false },
-            memory_policy: MemoryPolicy {
-                modes: [
-                    "MPOL_BIND",
-                    "MPOL_DEFAULT",
-                    "MPOL_INTERLEAVE",
-                    "MPOL_LOCAL",
-                    "MPOL_PREFERRED",
-                    "MPOL_PREFERRED_MANY",
-                    "MPOL_WEIGHTED_INTERLEAVE",
-                ],
-                flags: [
-                    "MPOL_F_NUMA_BALANCING",
-                    "MPOL_F_RELATIVE_NODES",
-                    "MPOL_F_STATIC_NODES",
-                ],
-            },
-            mount_extensions: MountExtensions {
-                idmap: Enabled { enabled: true },
-            },
-            net_devices: Enabled { enabled: true },
-        },
+        linux: linux(),
         annotations: BTreeMap::from([(
             "org.opencontainers.tare.version",
             env!("CARGO_PKG_VERSION"),
         )]),
-        potentially_unsafe_config_annotations: [],
+        potentially_unsafe_config_annotations: ["org.systemd.property."],
     })?;
     output::text("\n")
+}
+
+/// Every list is what the reader of config.json knows, and not a second one.
+fn linux() -> Linux {
+    Linux {
+        namespaces: sorted::<NamespaceKind>(),
+        // Also those that this kernel does not have: they are recognised.
+        capabilities: CapabilitySet::all()
+            .iter_names()
+            .map(|(name, _)| format!("CAP_{name}"))
+            .collect(),
+        cgroup: Cgroup {
+            v1: true,
+            v2: true,
+            systemd: true,
+            systemd_user: true,
+            rdma: true,
+        },
+        seccomp: Seccomp {
+            enabled: true,
+            actions: sorted::<Action>(),
+            operators: sorted::<Op>(),
+            archs: sorted::<Arch>(),
+            known_flags: sorted::<Flag>(),
+            supported_flags: seccomp::supported_flags(),
+        },
+        apparmor: Enabled { enabled: true },
+        selinux: Enabled { enabled: true },
+        intel_rdt: IntelRdt {
+            enabled: true,
+            schemata: true,
+            monitoring: true,
+        },
+        memory_policy: MemoryPolicy {
+            modes: MemoryPolicyMode::NAMES.map(|(name, _)| name).into(),
+            flags: MemoryPolicyFlag::NAMES.map(|(name, _)| name).into(),
+        },
+        mount_extensions: MountExtensions {
+            idmap: Enabled { enabled: true },
+        },
+        net_devices: Enabled { enabled: true },
+    }
+}
+
+/// The words of an enumeration of config.json.
+fn sorted<'de, T: Deserialize<'de>>() -> Vec<&'static str> {
+    let mut words = words::<T>().to_vec();
+    words.sort_unstable();
+    words
 }

@@ -6,6 +6,7 @@ use crate::notify::NotifySocket;
 use crate::spawn::Status;
 use crate::sys::signals::{self, SignalSet};
 use crate::terminal::Terminal;
+use crate::timing;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, Signal, WaitOptions};
 use std::os::fd::{AsFd, OwnedFd};
@@ -30,6 +31,7 @@ pub fn stand_in(process: Running, notify: Option<NotifySocket>) -> Result<Status
             if let Some(terminal) = &mut terminal {
                 terminal.drain()?;
             }
+            timing::phase("waiting for the process to end");
             return Ok(status);
         }
         let mut polled = vec![PollFd::new(&signals, PollFlags::IN)];

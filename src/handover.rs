@@ -137,7 +137,7 @@ pub struct ListenFds {
 pub fn listen_fds() -> ListenFds {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
     let own_pid = rustix::process::getpid().as_raw_nonzero().get();
-    let ours = number("LISTEN_PID").is_none_or(|pid| i64::from(pid) == i64::from(own_pid));
+    let ours = number("LISTEN_PID").is_some_and(|pid| i64::from(pid) == i64::from(own_pid));
     ListenFds {
         count: number("LISTEN_FDS").filter(|_| ours).unwrap_or(0),
     }

@@ -14,9 +14,9 @@ use std::os::fd::AsFd;
 /// # Errors
 /// Where the container does not run, in runc's words.
 pub fn run(globals: &Globals, args: &cli::Kill) -> Result<()> {
-    let number = parse_signal(&args.signal)?;
     let directory = globals.root.open(&ContainerId::new(&args.id)?)?;
     let record = directory.read()?;
+    let number = parse_signal(&args.signal)?;
     let is_kill = number == Signal::KILL.as_raw();
     // Without a pid namespace of its own, the end of init does not end the others.
     let outlive_init = record.namespaces & libc::CLONE_NEWPID as u64 == 0;

@@ -3,13 +3,14 @@
 use clap::{CommandFactory, FromArgMatches, Parser};
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Instant;
 use tare::cli::{Cli, Command, Global};
 use tare::context::Context;
 use tare::error::{Code, Result};
 use tare::sys::signals;
 use tare::{
-    arguments, create, delete, events, exec, features, init, kill, list, logger, pause, ps, run,
-    spec, start, state, update, version,
+    arguments, create, delete, events, exec, features, gc, init, kill, list, logger, pause, ps,
+    run, spec, start, state, timing, update, validate, version,
 };
 
 fn main() -> ExitCode {
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     if let Some(invocation) = init::requested() {
         init::run(invocation);
     }
+    let began = Instant::now();
     signals::keep_ended_children();
     let words = arguments::normalised(Cli::command, std::env::args_os().collect());
     let cli = match Cli::try_parse_from(&words) {
@@ -41,7 +43,9 @@ fn main() -> ExitCode {
     } else {
         1
     };
+    timing::start(cli.global.timing, began);
     let result = execute(&Context::new(&cli.global), &command);
+    timing::end();
     finish(result, on_failure, &cli.global)
 }
 
@@ -49,6 +53,7 @@ fn execute(globals: &Context, command: &Command) -> Result<i32> {
     let done = match command {
         Command::Run(args) => return run::run(globals, args),
         Command::Exec(args) => return exec::run(globals, args),
+        Command::Validate(args) => return validate::run(args),
         Command::Create(args) => create::run(globals, args),
         Command::Start(args) => start::run(globals, args),
         Command::State(args) => state::run(globals, args),
@@ -57,11 +62,16 @@ fn execute(globals: &Context, command: &Command) -> Result<i32> {
         Command::List(args) => list::run(globals, args),
         Command::Ps(args) => ps::run(globals, args),
         Command::Events(args) => events::run(globals, args),
+        Command::Gc(args) => gc::run(globals, args),
         Command::Pause(args) => pause::pause(globals, args),
         Command::Resume(args) => pause::resume(globals, args),
         Command::Update(args) => update::run(globals, args),
         Command::Spec(args) => spec::run(
-            args.bundle.as_deref().unwrap_or(".".as_ref()),
+            &args
+                .bundle
+                .as_deref()
+                .unwrap_or(".".as_ref())
+                .join(&args.file),
             args.rootless,
         ),
         Command::Features => features::run(),

@@ -4,8 +4,9 @@ use crate::cli::{self, Format};
 use crate::container::ContainerId;
 use crate::context::Context as Globals;
 use crate::error::{Code, Error, Result};
+use crate::hooks::Status;
 use crate::output;
-use crate::spawn::{self, Command, Status};
+use crate::spawn::{self, Command};
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -21,6 +22,15 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub fn run(globals: &Globals, args: &cli::Ps) -> Result<()> {
     let directory = globals.root.open(&ContainerId::new(&args.id)?)?;
     let record = directory.read()?;
+    if record.process.is_none() {
+        // Nor need the processes in its cgroups be its own.
+        let (message, hint) = match directory.status(&record)? {
+            Status::Creating => ("is still being created", "wait for its create"),
+            _ => ("was never created: its create was killed", "delete it"),
+        };
+        let message = format!("container {} {message}", record.id);
+        return Err(Error::new(Code::WrongState, message).hint(hint));
+    }
     let mut pids: Vec<i32> = record
         .cgroups
         .processes()?
@@ -64,7 +74,7 @@ fn ps_output(options: &[String]) -> Result<String> {
         timeout: Some(TIMEOUT),
     })?;
     match outcome.status {
-        Status::Exited(0) => Ok(outcome.output),
+        spawn::Status::Exited(0) => Ok(outcome.output),
         status => Err(Error::new(
             Code::System,
             format!("ps: {status}: {}", outcome.output),

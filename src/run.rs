@@ -3,7 +3,7 @@
 use crate::cli;
 use crate::container::ContainerId;
 use crate::context::Context as Globals;
-use crate::create::{Terminal, bundle_path, create};
+use crate::create::{self, Terminal, bundle_path, create};
 use crate::delete;
 use crate::error::{Code, Context, Error, Result};
 use crate::foreground;
@@ -18,6 +18,13 @@ use std::path::{Path, PathBuf};
 pub fn run(globals: &Globals, args: &cli::Run) -> Result<i32> {
     let (id, bundle) = id_and_bundle(args)?;
     let bundle = bundle_path(bundle.as_deref())?;
+    let terminal = match args.detach {
+        true => Terminal::HandedOver,
+        false => Terminal::Kept,
+    };
+    if let Some(format) = args.new.dry_run {
+        return create::dry_run(globals, &args.new, &id, &bundle, terminal, format).map(|()| 0);
+    }
     if !args.detach {
         foreground::hold_signals();
         if !args.no_subreaper {
@@ -26,11 +33,6 @@ pub fn run(globals: &Globals, args: &cli::Run) -> Result<i32> {
                 .context(|| "becoming the subreaper")?;
         }
     }
-    let terminal = if args.detach {
-        Terminal::HandedOver
-    } else {
-        Terminal::Kept
-    };
     let created = create(globals, &args.new, &id, &bundle, terminal)?;
     let ended = NotifySocket::listen(created.directory.path()).and_then(|notify| {
         let record = start::start(&created.directory)?;

@@ -8,7 +8,7 @@ use crate::sys::clone::{Clone, Forked, fork};
 use crate::sys::{exec, signals};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::MemfdFlags;
-use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -104,11 +104,15 @@ pub fn run(command: &Command) -> Result<Outcome> {
         .and_then(|()| (&stdin).rewind())
         .context(|| "preparing stdin")?;
     let mut output = memory_file("output")?;
-    let pidfd = match fork(&Clone::default()).context(|| "making a process")? {
+    let (pid, pidfd) = match fork(&Clone::default()).context(|| "making a process")? {
         Forked::Child => become_program(command, &stdin, &output),
-        Forked::Parent { pidfd, .. } => pidfd,
+        Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
-    let child = Child::new(pidfd.try_clone().context(|| "keeping hold of a process")?);
+    // Also by the child itself: whoever comes first, it is done when it is needed. This one
+    // fails where the child has gone on to its program.
+    let _ = rustix::process::setpgid(Some(pid), Some(pid));
+    let mut child = Child::new(pidfd.try_clone().context(|| "keeping hold of a process")?);
+    child.group = Some(pid);
     let status = match end_of(pidfd.as_fd(), command.timeout)? {
         End::Itself => wait(pidfd.as_fd())?,
         End::Timeout => {
@@ -153,6 +157,9 @@ fn memory_file(name: &str) -> Result<File> {
 fn become_program(command: &Command, stdin: &File, output: &File) -> ! {
     signals::reset_dispositions();
     signals::set_mask(&signals::SignalSet::empty());
+    // What it starts is killed with it when its time is up, and it itself with us.
+    let _ = rustix::process::setpgid(None, None);
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let ready = rustix::stdio::dup2_stdin(stdin)
         .and_then(|()| rustix::stdio::dup2_stdout(output))
         .and_then(|()| rustix::stdio::dup2_stderr(output))
@@ -248,12 +255,17 @@ pub fn wait(pidfd: BorrowedFd<'_>) -> Result<Status> {
 #[derive(Debug)]
 pub struct Child {
     pidfd: Option<OwnedFd>,
+    /// The process group that it leads, and that is killed with it.
+    group: Option<Pid>,
 }
 
 impl Child {
     /// Takes charge of a child of ours.
     pub fn new(pidfd: OwnedFd) -> Self {
-        Self { pidfd: Some(pidfd) }
+        Self {
+            pidfd: Some(pidfd),
+            group: None,
+        }
     }
 
     /// Lets it live on by itself.
@@ -265,8 +277,12 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if let Some(pidfd) = &self.pidfd {
-            // Both fail only where it is gone already.
+            // Both fail only where it is gone already. It has not been waited for: its number
+            // is still its own, and its group's.
             let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+            if let Some(group) = self.group {
+                let _ = rustix::process::kill_process_group(group, Signal::KILL);
+            }
             // In a paused cgroup (v1) it dies only when that is resumed.
             if let Ok(true) = ended_within(pidfd.as_fd(), Some(DEATH_DEADLINE)) {
                 let _ = wait(pidfd.as_fd());

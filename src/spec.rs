@@ -16,23 +16,21 @@ use std::path::{Path, PathBuf};
 /// The version of the runtime-spec that configs are written for.
 const SPEC_VERSION: &str = "1.3.0";
 
-const CONFIG: &str = "config.json";
-
-/// Writes the default config.json into a bundle that has none.
-pub fn run(bundle: &Path, rootless: bool) -> Result<()> {
-    let path = bundle.join(CONFIG);
+/// Writes the default config.json to a path that has none.
+pub fn run(path: &Path, rootless: bool) -> Result<()> {
     let doing = || format!("writing {}", path.display());
     let text = to_json(&default_config(rootless)).context(doing)?;
-    let mut file = File::create_new(&path).map_err(|cause| match cause.kind() {
+    let mut file = File::create_new(path).map_err(|cause| match cause.kind() {
         ErrorKind::AlreadyExists => {
-            let message = format!("File {CONFIG} exists. Remove it first");
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let message = format!("File {name} exists. Remove it first");
             Error::new(Code::Exists, message)
         }
         _ => Error::system(format!("creating {}", path.display()), cause),
     })?;
     file.write_all(&text).context(doing).inspect_err(|_| {
         // Half a config would only stand in the way of the next attempt.
-        let _ = remove_file(&path);
+        let _ = remove_file(path);
     })
 }
 

@@ -8,6 +8,7 @@ use crate::delete;
 use crate::error::{Code, Error, Result};
 use crate::hooks::{self, Status};
 use crate::notify::NotifySocket;
+use crate::timing;
 use std::os::fd::AsFd;
 
 /// Runs the command.
@@ -43,9 +44,12 @@ pub fn start(directory: &Directory) -> Result<Record> {
             return Err(refusal("cannot start an already running container"));
         }
     }
+    timing::phase("reading the container's state");
     gate::open(directory.as_fd()).map_err(|error| record.cgroups.explain_kill(error))?;
+    timing::phase("executing the program");
     drop(lock);
     hooks::run(&record.poststart, &record.state(Status::Running)).inspect_err(|_| kill(&record))?;
+    timing::phase("running the poststart hooks");
     Ok(record)
 }
 

@@ -1,6 +1,6 @@
 //! The user's terminal joined to the container's: bytes both ways, size, raw mode and back.
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::plan;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::OFlags;
@@ -21,6 +21,8 @@ pub struct Terminal {
     output: Buffer,
     input_ended: bool,
     output_ended: bool,
+    /// Whether stdout took an error for an answer.
+    output_lost: bool,
 }
 
 /// Bytes read and not yet written.
@@ -57,6 +59,7 @@ impl Terminal {
             output: Buffer::default(),
             input_ended: false,
             output_ended: false,
+            output_lost: false,
         };
         if let Some(saved) = &terminal.saved {
             let mut raw = saved.clone();
@@ -124,11 +127,21 @@ impl Terminal {
         }
         let stdout = rustix::stdio::stdout();
         if !self.output.bytes.is_empty() && is_ready(stdout, PollFlags::OUT, &NOW)? {
-            self.output
-                .empty_into(stdout)
-                .context(|| "writing to stdout")?;
+            self.show();
         }
         Ok(())
+    }
+
+    /// Writes to stdout. That it cannot be written to (a full disk) is no reason for the
+    /// container to end: its output is lost, which is said once.
+    fn show(&mut self) {
+        if let Err(errno) = self.output.empty_into(rustix::stdio::stdout()) {
+            self.output.bytes.clear();
+            if !std::mem::replace(&mut self.output_lost, true) {
+                let error = Error::system("writing to stdout", errno);
+                log::warn!("{error}: output of the container is lost");
+            }
+        }
     }
 
     /// Copies what the container has still written before it ended: to the end of its terminal,
@@ -137,15 +150,12 @@ impl Terminal {
     /// # Errors
     /// Those of read(2) and write(2).
     pub fn drain(&mut self) -> Result<()> {
-        let stdout = rustix::stdio::stdout();
         let silence = Timespec {
             tv_sec: 0,
             tv_nsec: 200_000_000,
         };
         loop {
-            self.output
-                .empty_into(stdout)
-                .context(|| "writing to stdout")?;
+            self.show();
             if self.output_ended || !is_ready(self.master.as_fd(), PollFlags::IN, &silence)? {
                 return Ok(());
             }

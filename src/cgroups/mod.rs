@@ -32,6 +32,7 @@ mod means;
 mod memory;
 mod oom;
 mod path;
+mod planned;
 pub mod stats;
 mod sub;
 mod systemd;
@@ -43,6 +44,7 @@ pub use claim::Claim;
 pub use memory::MemoryEvents;
 pub use oom::OomWatch;
 pub use path::CgroupPath;
+pub use planned::PlannedLimit;
 pub use stats::Stats;
 pub use systemd::Systemd;
 pub use update::Changes;
@@ -317,6 +319,16 @@ impl Manager {
             Self::V1(v1) => v1.thaw(),
             Self::V2(v2) => v2.thaw(),
             Self::Systemd(unit) => unit.files.thaw(),
+        }
+    }
+
+    /// The file that a watcher sees change when they are frozen or thawed. On v1 that is by
+    /// whoever writes to it, and freezing may take a moment longer.
+    pub fn freezing_is_told_by(&self) -> Option<PathBuf> {
+        match self {
+            Self::V1(v1) => Some(v1.find("freezer")?.join("freezer.state")),
+            Self::V2(v2) => Some(v2.path()?.join("cgroup.events")),
+            Self::Systemd(unit) => unit.files.freezing_is_told_by(),
         }
     }
 

@@ -11,7 +11,7 @@ use super::AttachFiles;
 use super::devices::Policy;
 use super::files::{self, Made};
 use super::hierarchies::Hierarchy;
-use super::limits::{self, Group, Journal};
+use super::limits::{self, Group, Journal, Write};
 use super::path::CgroupPath;
 use super::{Claim, ContainerMount, Means, MemoryEvents, cpuset, freezer, memory, sub};
 use crate::config::resources::{DeviceRule, Resources};
@@ -148,6 +148,12 @@ impl V1 {
         self.unified().or(self.main())
     }
 
+    /// Where a limit is set.
+    pub(super) fn directory_for(&self, write: &Write) -> Result<&Path> {
+        self.find(write.controller)
+            .ok_or_else(|| self.means.no_cgroup(write))
+    }
+
     pub(super) fn set(
         &self,
         resources: &Resources,
@@ -158,9 +164,7 @@ impl V1 {
             let Some(first) = group.0.first() else {
                 continue;
             };
-            let dir = self
-                .find(first.controller)
-                .ok_or_else(|| self.means.no_cgroup(first))?;
+            let dir = self.directory_for(first)?;
             limits::apply(dir, &group, journal).map_err(|error| explain(dir, &group, error))?;
         }
         Ok(())

@@ -52,12 +52,31 @@ impl Fault {
     }
 }
 
+/// A fault and the byte to point at for it.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub offset: usize,
+    pub fault: Fault,
+    /// The text can be read on behind it: it is JSON, but not what it should be.
+    pub is_data: bool,
+}
+
 /// A key that the type does not know.
-struct UnknownKey {
-    path: Path,
-    offset: usize,
+pub(super) struct UnknownKey {
+    pub path: Path,
+    pub offset: usize,
     /// The key it was most likely meant to be.
     meant: Option<&'static str>,
+}
+
+impl UnknownKey {
+    /// What is said of it.
+    pub fn message(&self) -> String {
+        match self.meant {
+            Some(meant) => format!("unknown key, did you mean {meant:?}?"),
+            None => "unknown key".to_owned(),
+        }
+    }
 }
 
 /// A JSON text and the name it has in messages.
@@ -78,7 +97,14 @@ impl Document {
     /// Reads a bundle's file, which must be a regular one: a fifo in its place would hold
     /// us up, and a device never end.
     pub fn regular(path: &FilePath) -> Result<Self> {
-        let file = open_to_read(path)?;
+        let file = open_to_read(path).map_err(|errno| match errno {
+            // runc's words.
+            Errno::NOENT => {
+                let message = format!("JSON specification file {} not found", path.display());
+                Error::new(Code::InvalidConfig, message)
+            }
+            errno => Error::system(format!("opening {}", path.display()), errno),
+        })?;
         let doing = || format!("reading {}", path.display());
         if FileType::from_raw_mode(fstat(&file).context(doing)?.st_mode) != FileType::RegularFile {
             let message = format!("{} is not a regular file", path.display());
@@ -89,7 +115,7 @@ impl Document {
 
     /// Reads any file a user names: `--process <(echo ...)` is a pipe.
     pub fn any(path: &FilePath) -> Result<Self> {
-        let file = open_to_read(path)?;
+        let file = open_to_read(path).context(|| format!("opening {}", path.display()))?;
         Self::from_fd(path, file.as_fd())
     }
 
@@ -99,6 +125,11 @@ impl Document {
         Ok(Self::new(name, text))
     }
 
+    /// Its name in messages.
+    pub fn name(&self) -> &FilePath {
+        &self.name
+    }
+
     /// The text itself.
     pub fn text(&self) -> &[u8] {
         &self.text
@@ -106,7 +137,9 @@ impl Document {
 
     /// Reads the text into a type. Keys that it does not know are warned of.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
-        let (value, saw_unknown) = self.read()?;
+        let (value, saw_unknown) = self
+            .read()
+            .map_err(|placed| self.error_at(placed.offset, &placed.fault))?;
         if saw_unknown {
             for key in self.unknown_keys::<T>() {
                 log::warn!("{}", self.unknown_key(&key));
@@ -116,34 +149,33 @@ impl Document {
     }
 
     /// The value, and whether there are keys that its type does not know.
-    fn read<T: DeserializeOwned>(&self) -> Result<(T, bool)> {
-        let text = std::str::from_utf8(&self.text).map_err(|error| {
-            let line = self.line(error.valid_up_to(), &Path::default(), "not UTF-8");
-            Error::new(Code::InvalidConfig, line)
-        })?;
+    pub(super) fn read<T: DeserializeOwned>(&self) -> std::result::Result<(T, bool), Placed> {
+        let placed = |offset, path, message: &str| Placed {
+            offset,
+            fault: Fault::new(path, message),
+            is_data: false,
+        };
+        let text = std::str::from_utf8(&self.text)
+            .map_err(|error| placed(error.valid_up_to(), Path::default(), "not UTF-8"))?;
         let saw_unknown = Cell::new(false);
         let mut reader = serde_json::Deserializer::from_str(text);
         let value = T::deserialize(Strict::new(&mut reader, &saw_unknown))
             .and_then(|value| reader.end().map(|()| value))
             .map_err(|error| self.unreadable::<T>(&error))?;
-        self.refuse_nul(text)?;
-        Ok((value, saw_unknown.get()))
+        match self.find_nul(text) {
+            Some((path, offset)) => Err(placed(offset, path, "contains a NUL byte")),
+            None => Ok((value, saw_unknown.get())),
+        }
     }
 
     /// The kernel takes strings to their first NUL: what is behind it would be cut off.
-    fn refuse_nul(&self, text: &str) -> Result<()> {
+    fn find_nul(&self, text: &str) -> Option<(Path, usize)> {
         let is_nul = |(at, _): (usize, _)| text[at..].starts_with("\\u0000");
         if !text.match_indices('\\').any(is_nul) {
-            return Ok(());
+            return None;
         }
-        match Node::read(&self.text).string_with(text, '\0') {
-            Some((path, offset)) => {
-                let line = self.line(offset, &path, "contains a NUL byte");
-                Err(Error::new(Code::InvalidConfig, line))
-            }
-            // It was an escaped backslash before "u0000".
-            None => Ok(()),
-        }
+        // Or it was an escaped backslash before "u0000".
+        Node::read(&self.text).string_with(text, '\0')
     }
 
     /// Warns of what is odd, and of all that is wrong gives what comes first in the text.
@@ -178,7 +210,7 @@ impl Document {
     }
 
     /// The keys that a `T` does not know.
-    fn unknown_keys<T: DeserializeOwned>(&self) -> Vec<UnknownKey> {
+    pub(super) fn unknown_keys<T: DeserializeOwned>(&self) -> Vec<UnknownKey> {
         let mut found = Vec::new();
         Node::read(&self.text).each_object(|path, members| {
             let known = keys::known::<T>(path);
@@ -196,35 +228,42 @@ impl Document {
     }
 
     fn unknown_key(&self, key: &UnknownKey) -> String {
-        let message = match key.meant {
-            Some(meant) => format!("unknown key, did you mean {meant:?}?"),
-            None => "unknown key".to_owned(),
-        };
-        self.line(key.offset, &key.path, &message)
+        self.line(key.offset, &key.path, &key.message())
     }
 
     /// serde_json says where it stopped reading; what is wrong is the value before.
-    fn unreadable<T: DeserializeOwned>(&self, error: &serde_json::Error) -> Error {
+    fn unreadable<T: DeserializeOwned>(&self, error: &serde_json::Error) -> Placed {
         let message = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
         let message = message.strip_suffix(&place).unwrap_or(&message);
         let stopped = self.offset(error.line(), error.column());
         if !error.is_data() {
-            let line = self.line(stopped.saturating_sub(1), &Path::default(), message);
-            return Error::new(Code::InvalidConfig, line);
+            return Placed {
+                offset: stopped.saturating_sub(1),
+                fault: Fault::new(Path::default(), message),
+                is_data: false,
+            };
         }
         let lacks_field = message.contains("missing field");
         let whole = lacks_field || message.starts_with(NO_OBJECT);
         let (path, offset) = Node::read(&self.text).around(stopped, whole);
-        let error = Error::new(Code::InvalidConfig, self.line(offset, &path, message));
         // What is missed may be there under a wrong name.
         let is_it = |key: &UnknownKey| {
             let name = key.meant.map(|meant| format!("`{meant}`"));
             name.is_some_and(|name| message.contains(&name)) && key.path.is_in(&path)
         };
-        match lacks_field.then(|| self.unknown_keys::<T>().into_iter().find(is_it)) {
-            Some(Some(key)) => error.hint(format!("{} is an unknown key", key.path)),
-            _ => error,
+        let meant = match lacks_field {
+            true => self.unknown_keys::<T>().into_iter().find(is_it),
+            false => None,
+        };
+        let fault = Fault::new(path, message);
+        Placed {
+            offset,
+            fault: match meant {
+                Some(key) => fault.hint(format!("{} is an unknown key", key.path)),
+                None => fault,
+            },
+            is_data: true,
         }
     }
 
@@ -252,17 +291,10 @@ impl Document {
     }
 }
 
-fn open_to_read(path: &FilePath) -> Result<rustix::fd::OwnedFd> {
+fn open_to_read(path: &FilePath) -> rustix::io::Result<rustix::fd::OwnedFd> {
     // Not to wait, on a fifo, for somebody to write to it.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    open(path, flags, Mode::empty()).map_err(|errno| match errno {
-        // runc's words.
-        Errno::NOENT => {
-            let message = format!("JSON specification file {} not found", path.display());
-            Error::new(Code::InvalidConfig, message)
-        }
-        errno => Error::system(format!("opening {}", path.display()), errno),
-    })
+    open(path, flags, Mode::empty())
 }
 
 /// Reads to the end of a file or pipe, whose other end must not be silent for long.

@@ -1,5 +1,5 @@
-//! Which keys an object of a config may have, as serde itself knows them, and which of them
-//! was meant.
+//! Which keys an object of a config may have, and which words an enumeration, as serde itself
+//! knows them, and which of them was meant.
 
 use super::path::{Path, Step};
 use serde::Deserialize;
@@ -17,6 +17,17 @@ pub fn known<'de, T: Deserialize<'de>>(path: &Path) -> &'static [&'static str] {
     // A probe never gets to the end of a value: the answer is in `found`.
     let _ = T::deserialize(Probe {
         way: &path.0,
+        found: &found,
+    });
+    found.get()
+}
+
+/// The words of an enumeration, in its own order.
+pub fn words<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    let found = Cell::new(&[][..]);
+    // As in `known`.
+    let _ = T::deserialize(Probe {
+        way: &[],
         found: &found,
     });
     found.get()
@@ -77,6 +88,18 @@ impl<'de, 'a> Deserializer<'de> for Probe<'a> {
         visitor.visit_map(Members(Some(self)))
     }
 
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        words: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Stop> {
+        if self.way.is_empty() {
+            self.found.set(words);
+        }
+        Err(Stop)
+    }
+
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Stop> {
         Err(Stop)
     }
@@ -103,7 +126,7 @@ impl<'de, 'a> Deserializer<'de> for Probe<'a> {
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
-        unit unit_struct tuple tuple_struct enum identifier ignored_any
+        unit unit_struct tuple tuple_struct identifier ignored_any
     }
 }
 

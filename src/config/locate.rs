@@ -85,9 +85,20 @@ impl Node {
         self.find(path).value.start
     }
 
+    /// The bytes of the value at exactly this path.
+    pub fn extent(&self, path: &Path) -> Option<Range<usize>> {
+        let (node, depth) = self.walk(path);
+        (depth == path.0.len()).then(|| node.value.clone())
+    }
+
     fn find(&self, path: &Path) -> &Self {
+        self.walk(path).0
+    }
+
+    /// Follows a path as far as it leads: the node, and after how many steps.
+    fn walk(&self, path: &Path) -> (&Self, usize) {
         let mut node = self;
-        for step in &path.0 {
+        for (depth, step) in path.0.iter().enumerate() {
             let child = match step {
                 Step::Index(index) => node.children.get(*index),
                 // Of a key given twice, the last is the one that counts.
@@ -99,10 +110,10 @@ impl Node {
             };
             match child {
                 Some(child) => node = child,
-                None => break,
+                None => return (node, depth),
             }
         }
-        node
+        (node, path.0.len())
     }
 
     fn is_called(&self, name: &str) -> bool {

@@ -3,7 +3,7 @@
 use super::de;
 use super::ranges::{self, RangeList};
 use serde::de::{Deserializer, Error, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 
 /// The NUMA memory policy.
@@ -22,23 +22,49 @@ pub struct MemoryPolicy {
 }
 
 /// set_mempolicy(2)
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum MemoryPolicyMode {
-    #[serde(rename = "MPOL_DEFAULT")]
     Default,
-    #[serde(rename = "MPOL_BIND")]
     Bind,
-    #[serde(rename = "MPOL_INTERLEAVE")]
     Interleave,
-    #[serde(rename = "MPOL_WEIGHTED_INTERLEAVE")]
     WeightedInterleave,
-    #[serde(rename = "MPOL_PREFERRED")]
     Preferred,
-    #[serde(rename = "MPOL_PREFERRED_MANY")]
     PreferredMany,
-    #[serde(rename = "MPOL_LOCAL")]
     Local,
+}
+
+impl MemoryPolicyMode {
+    /// Their names, as config.json has them.
+    pub const NAMES: [(&str, Self); 7] = [
+        ("MPOL_BIND", Self::Bind),
+        ("MPOL_DEFAULT", Self::Default),
+        ("MPOL_INTERLEAVE", Self::Interleave),
+        ("MPOL_LOCAL", Self::Local),
+        ("MPOL_PREFERRED", Self::Preferred),
+        ("MPOL_PREFERRED_MANY", Self::PreferredMany),
+        ("MPOL_WEIGHTED_INTERLEAVE", Self::WeightedInterleave),
+    ];
+}
+
+/// What a name stands for.
+fn named<T: Copy>(names: &[(&str, T)], text: &str, what: &str) -> Result<T, String> {
+    let found = names.iter().find(|(name, _)| *name == text);
+    found
+        .map(|(_, value)| *value)
+        .ok_or_else(|| format!("invalid memory policy {what} {text:?}"))
+}
+
+/// The name of a value; every value has one.
+fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: &T) -> &'static str {
+    let found = names.iter().find(|(_, other)| other == value);
+    found.map_or("", |(name, _)| name)
+}
+
+impl Serialize for MemoryPolicyMode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(name_of(&Self::NAMES, self))
+    }
 }
 
 impl<'de> Deserialize<'de> for MemoryPolicyMode {
@@ -69,40 +95,38 @@ impl<'de> Visitor<'de> for ModeVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(match text {
-            "MPOL_DEFAULT" => MemoryPolicyMode::Default,
-            "MPOL_BIND" => MemoryPolicyMode::Bind,
-            "MPOL_INTERLEAVE" => MemoryPolicyMode::Interleave,
-            "MPOL_WEIGHTED_INTERLEAVE" => MemoryPolicyMode::WeightedInterleave,
-            "MPOL_PREFERRED" => MemoryPolicyMode::Preferred,
-            "MPOL_PREFERRED_MANY" => MemoryPolicyMode::PreferredMany,
-            "MPOL_LOCAL" => MemoryPolicyMode::Local,
-            _ => return Err(E::custom(format!("invalid memory policy mode {text:?}"))),
-        })
+        named(&MemoryPolicyMode::NAMES, text, "mode").map_err(E::custom)
     }
 }
 
 /// set_mempolicy(2)
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum MemoryPolicyFlag {
-    #[serde(rename = "MPOL_F_NUMA_BALANCING")]
     NumaBalancing,
-    #[serde(rename = "MPOL_F_RELATIVE_NODES")]
     RelativeNodes,
-    #[serde(rename = "MPOL_F_STATIC_NODES")]
     StaticNodes,
+}
+
+impl MemoryPolicyFlag {
+    /// Their names, as config.json has them.
+    pub const NAMES: [(&str, Self); 3] = [
+        ("MPOL_F_NUMA_BALANCING", Self::NumaBalancing),
+        ("MPOL_F_RELATIVE_NODES", Self::RelativeNodes),
+        ("MPOL_F_STATIC_NODES", Self::StaticNodes),
+    ];
+}
+
+impl Serialize for MemoryPolicyFlag {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(name_of(&Self::NAMES, self))
+    }
 }
 
 impl<'de> Deserialize<'de> for MemoryPolicyFlag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         de::parsed(deserializer, "a memory policy flag", |text| {
-            Ok(match text {
-                "MPOL_F_NUMA_BALANCING" => Self::NumaBalancing,
-                "MPOL_F_RELATIVE_NODES" => Self::RelativeNodes,
-                "MPOL_F_STATIC_NODES" => Self::StaticNodes,
-                _ => return Err(format!("invalid memory policy flag {text:?}")),
-            })
+            named(&Self::NAMES, text, "flag")
         })
     }
 }

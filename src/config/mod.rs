@@ -18,12 +18,14 @@ pub mod mount;
 pub mod path;
 pub mod process;
 pub mod ranges;
+pub mod report;
 pub mod resources;
 pub mod seccomp;
 mod strict;
 
 pub use document::{Document, Fault};
 pub use hooks::{Hook, Hooks};
+pub use keys::words;
 pub use linux::Linux;
 pub use merge::merged;
 pub use mount::Mount;

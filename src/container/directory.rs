@@ -44,16 +44,7 @@ impl Root {
             .create(&self.0)
             .context(doing)?;
         match rustix::fs::mkdir(&path, Mode::RWXU) {
-            Err(Errno::EXIST) => {
-                return Err(Error::new(
-                    Code::Exists,
-                    format!("container with given ID already exists: {id}"),
-                )
-                .hint(format!(
-                    "delete it, or look for it with: list; its state is in {}",
-                    path.display()
-                )));
-            }
+            Err(Errno::EXIST) => return Err(already_exists(id, &path)),
             other => other.context(doing)?,
         }
         let directory = Directory {
@@ -62,6 +53,18 @@ impl Root {
         };
         let lock = directory.lock(Duration::ZERO)?;
         Ok((directory, lock))
+    }
+
+    /// Where the directory of a new container would be.
+    ///
+    /// # Errors
+    /// Where there is one of that id, [`Code::Exists`].
+    pub fn vacant(&self, id: &ContainerId) -> Result<PathBuf> {
+        let path = self.0.join(id);
+        match path.exists() {
+            true => Err(already_exists(id, &path)),
+            false => Ok(path),
+        }
     }
 
     /// Opens a container's directory.
@@ -100,6 +103,14 @@ impl Root {
             .filter_map(|name| ContainerId::new(name.to_str()?).ok());
         Ok(ids.filter_map(|id| self.open(&id).ok()).collect())
     }
+}
+
+fn already_exists(id: &ContainerId, path: &Path) -> Error {
+    let message = format!("container with given ID already exists: {id}");
+    let path = path.display();
+    Error::new(Code::Exists, message).hint(format!(
+        "delete it, or look for it with: list; its state is in {path}"
+    ))
 }
 
 fn not_found(id: &str) -> Error {
@@ -156,7 +167,8 @@ impl Directory {
         }
     }
 
-    fn id(&self) -> String {
+    /// The container's id: the directory's name.
+    pub fn id(&self) -> String {
         self.path
             .file_name()
             .unwrap_or_default()

@@ -5,6 +5,9 @@
 
 mod mount;
 mod schemata;
+mod stats;
+
+pub use stats::Stats;
 
 use crate::config::linux::IntelRdt;
 use crate::error::{Code, Context, Error, Result};

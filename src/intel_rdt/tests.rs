@@ -205,3 +205,46 @@ fn a_refusal_says_what_the_kernel_says() {
     let error = explained(&tree.0, Error::new(Code::System, "writing")).to_string();
     assert_eq!(error, "writing (Mask out of range)");
 }
+
+#[test]
+fn statistics_are_runcs() {
+    let tree = Tree::new();
+    let write = |path: &str, text: &str| {
+        let path = tree.0.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("schemata", "    L3:0=fffff;1=fffff\n    MB:0=100;1=100\n");
+    write("info/L3/cbm_mask", "fffff\n");
+    write("info/L3/min_cbm_bits", "1\n");
+    write("info/L3/num_closids", "16\n");
+    write(
+        "info/L3_MON/mon_features",
+        "llc_occupancy\nmbm_total_bytes\n",
+    );
+    for (cache, used, bytes) in [
+        ("mon_L3_00", "4096\n", "7\n"),
+        ("mon_L3_01", "Unavailable\n", "8\n"),
+    ] {
+        let dir = format!("gold/mon_groups/id1/mon_data/{cache}");
+        write(&format!("{dir}/llc_occupancy"), used);
+        write(&format!("{dir}/mbm_total_bytes"), bytes);
+    }
+    let (groups, _) = tree
+        .plan(json!({"closID": "gold", "enableMonitoring": true}))
+        .unwrap();
+    // No MB: this machine does not allot bandwidth.
+    assert_eq!(
+        serde_json::to_value(groups.stats().unwrap()).unwrap(),
+        json!({
+            "l3_cache_info": {"cbm_mask": "fffff", "min_cbm_bits": 1, "num_closids": 16},
+            "l3_cache_schema_root": "L3:0=fffff;1=fffff",
+            "l3_cache_schema": "L3:0=ff;1=ff",
+            "mbm_stats": [{"mbm_total_bytes": 7, "mbm_local_bytes": 0},
+                          {"mbm_total_bytes": 8, "mbm_local_bytes": 0}],
+            "cmt_stats": [{"llc_occupancy": 4096}, {"llc_occupancy": 0}],
+        })
+    );
+    let (unwatched, _) = tree.plan(json!({"closID": "gold"})).unwrap();
+    assert_eq!(unwatched.stats().unwrap().cmt_stats, []);
+}

@@ -15,6 +15,7 @@ use crate::plan::mounts::{Opener, Source};
 use crate::plan::namespaces::Fork;
 use crate::spawn::{self, Child};
 use crate::sys::signals::{self, SignalSet};
+use crate::timing;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::MemfdFlags;
 use rustix::process::{self, Pid};
@@ -106,17 +107,37 @@ impl<'a> Conversation<'a> {
             let Some((message, descriptors)) = self.wire.receive::<FromInit>()? else {
                 return Err(self.explain_death());
             };
-            match message {
-                FromInit::Unshared => self.write_mappings()?,
-                FromInit::Forked => self.adopt(descriptors)?,
-                FromInit::MountSource { index } => self.send_source(index)?,
-                FromInit::RuntimeHooks => self.run_hooks()?,
-                FromInit::Console => self.terminal = descriptors.into_iter().next(),
-                FromInit::SeccompListener { number } => self.tell_agent(number, descriptors)?,
+            timing::phase("waiting for the init stage");
+            let answered = match message {
+                FromInit::Unshared => {
+                    self.write_mappings()?;
+                    "mapping its ids"
+                }
+                FromInit::Forked => {
+                    self.adopt(descriptors)?;
+                    "adopting its second process"
+                }
+                FromInit::MountSource { index } => {
+                    self.send_source(index)?;
+                    "opening the source of a mount"
+                }
+                FromInit::RuntimeHooks => {
+                    self.run_hooks()?;
+                    "moving network devices and running hooks"
+                }
+                FromInit::Console => {
+                    self.terminal = descriptors.into_iter().next();
+                    "taking its terminal"
+                }
+                FromInit::SeccompListener { number } => {
+                    self.tell_agent(number, descriptors)?;
+                    "telling the seccomp agent"
+                }
                 FromInit::Ready => break,
                 FromInit::Executing => return Err(out_of_turn("Executing", "Ready")),
                 FromInit::Failed(error) => return Err(error),
-            }
+            };
+            timing::phase(answered);
         }
         Ok(Launched {
             pid: self.pid,

@@ -18,6 +18,7 @@ use crate::spawn::Child;
 pub use crate::spawn::HELD_BACK;
 use crate::sys::clone::{Clone, Forked, fork};
 use crate::sys::exec;
+use crate::timing;
 use agent::Agent;
 use conversation::Conversation;
 use rustix::process::Pid;
@@ -78,6 +79,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
     let (ours, theirs) = Wire::pair()?;
     let plan = &launch.built.plan;
     let program = program::protected()?;
+    timing::phase("protecting our own binary");
     let clone = Clone {
         namespaces: plan.namespaces.made_by_clone(),
         into_cgroup: launch.into_cgroup.as_ref().map(AsFd::as_fd),
@@ -88,6 +90,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop((theirs, program));
+    timing::phase("cloning the init stage");
     log::debug!("the init stage is process {}", pid.as_raw_nonzero());
     let conversation = Conversation::new(
         plan,
@@ -102,6 +105,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
     let cgroups = (launch.admit)(pid)?;
     conversation.send_plan(&launch.built.namespaces, &cgroups, launch.gate.as_ref())?;
     drop((launch.gate, cgroups));
+    timing::phase("sending it the plan");
     conversation.hold()
 }
 

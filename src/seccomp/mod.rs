@@ -18,7 +18,10 @@ mod interpreter;
 #[cfg(test)]
 mod tests;
 
-use crate::config::seccomp::{Action, Flag, Seccomp};
+use crate::config::{
+    self,
+    seccomp::{Action, Flag, Seccomp},
+};
 use crate::error::{Code, Error, Result};
 use crate::sys::seccomp::{Instruction, knows_flags};
 use arch::Arch;
@@ -103,6 +106,19 @@ fn check_notify(config: &Seccomp) -> Result<bool> {
         return refuse("SCMP_ACT_NOTIFY needs a listenerPath");
     }
     Ok(notifies)
+}
+
+/// The flags that config.json may have and this kernel knows.
+pub fn supported_flags() -> Vec<&'static str> {
+    let known = config::words::<Flag>();
+    let is_supported = |name: &&&str| {
+        let flag: Option<Flag> = serde_json::from_value((**name).into()).ok();
+        flag.is_some_and(|flag| {
+            // The kernel takes WAIT_KILLABLE_RECV with a listener alone.
+            flags(Some(&[flag]), flag == Flag::WaitKillableRecv).is_ok()
+        })
+    };
+    known.iter().filter(is_supported).copied().collect()
 }
 
 /// The bits for seccomp(2).

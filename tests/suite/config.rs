@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use std::fs;
 
 tests![
+    config_by_another_name,
     wrong_type_names_file_line_column_and_path,
     broken_json_names_the_place,
     missing_field_names_its_path,
@@ -339,4 +340,18 @@ fn real_configs_of_engines_are_read(t: &Sandbox) {
     c.args(["echo", "ran"]);
     let out = c.run().ok().prints("ran");
     assert_eq!(out.stderr, "");
+}
+
+fn config_by_another_name(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["echo", "other"]).save();
+    let (from, to) = (c.bundle.join("config.json"), c.bundle.join("other.json"));
+    std::fs::rename(from, &to).unwrap();
+    let bundle = c.bundle.to_str().unwrap();
+    let run = ["run", "--bundle", bundle, "--config", "other.json", &c.id];
+    t.tare(run).run().ok().prints("other");
+    let spec = ["spec", "--bundle", bundle, "--file", "third.json"];
+    t.tare(spec).run().ok();
+    assert!(c.bundle.join("third.json").exists());
+    t.tare(spec).run().exits(1).says("File third.json exists");
 }

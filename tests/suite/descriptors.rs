@@ -10,6 +10,7 @@ tests![
     preserved_one_that_is_missing,
     closed_standard_streams,
     listen_fds,
+    listen_fds_of_others,
     listen_fds_with_preserved_ones,
     notify_socket,
 ];
@@ -99,6 +100,23 @@ fn listen_fds(t: &Sandbox) {
     let mut c = t.container();
     c.script("echo $LISTEN_FDS $LISTEN_PID; cat <&3; echo; cat <&4");
     listen(t, &c, "").fails().prints("1 1\n3");
+}
+
+/// They are for the process that LISTEN_PID names, and nobody else (sd_listen_fds(3)).
+fn listen_fds_of_others(t: &Sandbox) {
+    let mut c = t.container();
+    c.script("echo ${LISTEN_FDS-none}; ls /proc/self/fd");
+    for variables in [
+        &[("LISTEN_FDS", "1")][..],
+        &[("LISTEN_FDS", "1"), ("LISTEN_PID", "1")],
+    ] {
+        let mut run = c.run_with(&[]).redirect("3</dev/null");
+        for (name, value) in variables {
+            run = run.env(name, value);
+        }
+        // The last is that of the directory.
+        run.run().ok().prints("none\n0\n1\n2\n3");
+    }
 }
 
 fn listen_fds_with_preserved_ones(t: &Sandbox) {

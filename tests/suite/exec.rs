@@ -4,6 +4,7 @@ use crate::harness::{Container, Sandbox, host, tests, wait_for};
 use std::fs;
 
 tests![
+    env_from_files,
     exit_status,
     exit_status_by_signal,
     standard_streams,
@@ -281,4 +282,39 @@ fn orphans_do_not_hold_it(t: &Sandbox) {
     c.exec(&["sh", "-c", "sleep 1004 & exit 6"]).exits(6);
     let out = c.verb(&["ps", "-f", "json"]).run().ok().json();
     assert_eq!(out.as_array().unwrap().len(), 2);
+}
+
+fn env_from_files(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    let one = t.file(
+        "one",
+        "# a comment\n\nA=from the file\nB=x=y\n  C=1\nOURS\nNOBODYS\n",
+    );
+    let two = t.file("two", "B=later\n");
+    let options = [
+        "--env-from",
+        one.to_str().unwrap(),
+        "--env-from",
+        two.to_str().unwrap(),
+        "--env",
+        "C=2",
+    ];
+    c.exec_with(
+        &options,
+        &["sh", "-c", "echo $A,$B,$C,$OURS,${NOBODYS-none}"],
+    )
+    .env("OURS", "of the caller")
+    .run()
+    .ok()
+    .prints("from the file,later,2,of the caller,none");
+    let wrong = t.file("wrong", "A=1\n=2\n");
+    c.exec_with(&["--env-from", wrong.to_str().unwrap()], &["true"])
+        .run()
+        .exits(255)
+        .says("wrong:2: no name");
+    c.exec_with(&["--env-from", "/nowhere"], &["true"])
+        .run()
+        .exits(255)
+        .says("/nowhere");
 }

@@ -13,6 +13,7 @@ tests![
     cap_unknown,
     no_new_privs,
     process_file,
+    process_file_that_is_missing,
     process_file_that_is_wrong,
     process_file_with_its_own_limits,
     uid_is_set_before_the_cwd,
@@ -136,6 +137,15 @@ fn process_file(t: &Sandbox) {
         .run()
         .ok();
     assert_eq!(out.text(), "1000\n1001\n/tmp\nthis-");
+}
+
+/// Only a bundle without config.json has words of its own.
+fn process_file_that_is_missing(t: &Sandbox) {
+    let c = running(t);
+    t.tare(["exec", "--process", "/no/such.json", &c.id])
+        .run()
+        .exits(255)
+        .says("/no/such.json: no such file or directory");
 }
 
 fn process_file_that_is_wrong(t: &Sandbox) {

@@ -287,9 +287,14 @@ fn failing_hook_names_itself(t: &Sandbox) {
 }
 
 fn timeout_kills_the_hook(t: &Sandbox) {
-    for kind in ["createRuntime", "createContainer"] {
+    let hooks = [
+        ("createRuntime", "exec sleep 1007"),
+        ("createContainer", "exec sleep 1007"),
+        ("createRuntime", "sleep 1007 & sleep 1007 | cat; wait"),
+    ];
+    for (kind, hook) in hooks {
         let mut c = t.container();
-        let path = script(t, "hook", "exec sleep 1007");
+        let path = script(t, "hook", hook);
         c.push(
             &format!("/hooks/{kind}"),
             json!({"path": path, "timeout": 1}),

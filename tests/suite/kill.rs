@@ -3,6 +3,7 @@
 use crate::harness::{Sandbox, tests, wait_for};
 
 tests![
+    container_is_looked_for_before_the_signal,
     kill_defaults_to_term,
     kill_takes_names_and_numbers,
     kill_of_unknown_signal,
@@ -100,4 +101,12 @@ fn run_forwards_signals(t: &Sandbox) {
         run.signal(signal);
         run.wait().exits(42);
     }
+}
+
+fn container_is_looked_for_before_the_signal(t: &Sandbox) {
+    let nobody = t.id("nobody");
+    t.tare(["kill", &nobody, "NOPE"])
+        .run()
+        .exits(1)
+        .says("does not exist");
 }

@@ -12,9 +12,12 @@ mod cgroups;
 mod config;
 mod descriptors;
 mod devices;
+mod dry_run;
 mod events;
 mod exec;
 mod exec_process;
+mod features;
+mod gc;
 mod hooks;
 mod idmap;
 mod kill;
@@ -34,6 +37,7 @@ mod systemd;
 mod tty;
 mod update;
 mod user_namespaces;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -63,6 +67,10 @@ fn main() -> ExitCode {
         limits::tests(),
         update::tests(),
         events::tests(),
+        dry_run::tests(),
+        features::tests(),
+        validate::tests(),
+        gc::tests(),
         config::tests(),
         robust::tests(),
     ])

@@ -30,6 +30,9 @@ tests![
     spec_does_not_overwrite,
     spec_rootless,
     features_is_json,
+    timing,
+    timing_by_environment,
+    empty_values_of_flags,
 ];
 
 fn list_table(t: &Sandbox) {
@@ -381,4 +384,68 @@ fn features_is_json(t: &Sandbox) {
             "{option}"
         );
     }
+}
+
+/// The phases that a log tells of, and how long each took, in milliseconds.
+fn phases(log: &str) -> Vec<(String, f64)> {
+    let lines = log.lines().filter_map(|line| {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let (name, time) = record["msg"]
+            .as_str()?
+            .strip_prefix("timing: ")?
+            .rsplit_once(": ")?;
+        Some((name.to_owned(), time.strip_suffix(" ms")?.parse().unwrap()))
+    });
+    lines.collect()
+}
+
+fn timing(t: &Sandbox) {
+    let mut c = t.container();
+    c.script("sleep 0.1").save();
+    let log = t.path("log");
+    let (log_path, bundle) = (log.to_str().unwrap(), c.bundle.to_str().unwrap());
+    let flags = ["--timing", "--log-format", "json", "--log", log_path];
+    let run = t.tare(flags).args(["run", "--bundle", bundle, &c.id]);
+    run.run().ok().prints("");
+    let phases = phases(&fs::read_to_string(&log).unwrap());
+    let (last, rest) = phases.split_last().unwrap();
+    assert_eq!(last.0, "all of it");
+    assert!(rest.len() > 10, "{phases:?}");
+    for name in [
+        "reading and checking config.json",
+        "making the cgroups",
+        "executing the program",
+    ] {
+        assert!(rest.iter().any(|(phase, _)| phase == name), "{phases:?}");
+    }
+    let waited = rest
+        .iter()
+        .find(|(name, _)| name == "waiting for the process to end");
+    assert!(waited.unwrap().1 >= 90.0, "{phases:?}");
+    let sum: f64 = rest.iter().map(|(_, time)| time).sum();
+    assert!(sum <= last.1 && sum > 0.5 * last.1, "{phases:?}");
+}
+
+fn timing_by_environment(t: &Sandbox) {
+    let mut c = t.container();
+    c.run_sleeping();
+    let exec = || c.exec_with(&[], &["true"]);
+    assert_eq!(exec().run().ok().stderr, "");
+    let out = exec().env("TARE_TIMING", "1").run().ok();
+    assert!(
+        out.stderr.contains("timing: executing the program: "),
+        "{out}"
+    );
+    assert_eq!(exec().env("TARE_TIMING", "").run().ok().stderr, "");
+}
+
+/// An empty value is none: scripts pass variables that may not be set.
+fn empty_values_of_flags(t: &Sandbox) {
+    let mut c = t.container();
+    c.args(["true"]);
+    c.run_with(&["--pid-file", "", "--console-socket=", "--pidfd-socket", ""])
+        .run()
+        .ok();
+    t.tare(["--log", "", "list"]).run().ok();
+    t.tare(["list", "--format", ""]).run().exits(1);
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 use std::os::unix::net::UnixListener;
 
 tests![
+    output_that_cannot_be_written,
     run_on_a_terminal,
     terminal_is_restored,
     terminal_is_restored_after_a_failure,
@@ -340,4 +341,12 @@ fn exec_detached_without_console_socket(t: &Sandbox) {
         .fails()
         .says("console socket");
     assert_eq!(c.status(), "running");
+}
+
+/// A full disk is no reason for the container to end.
+fn output_that_cannot_be_written(t: &Sandbox) {
+    let c = with_terminal(t, "echo one; sleep 0.2; echo two; exit 7");
+    let out = c.run_with(&[]).redirect(">/dev/full").run().exits(7);
+    assert_eq!(out.stderr.lines().count(), 1, "{out}");
+    assert!(out.stderr.contains("no space left on device"), "{out}");
 }

@@ -149,12 +149,11 @@ fn cpu_quota(dir: &Path) -> Result<String> {
     Ok(text.split_whitespace().next().unwrap_or("max").to_owned())
 }
 
-/// What a file says, and nothing for a cgroup that systemd is yet to make.
+/// What a file says. In a cgroup that is yet to be made there is no limit.
 fn now(dir: &Path, file: &str) -> Result<String> {
-    let path = dir.join(file);
-    match files::read(&path) {
-        Err(Errno::NOENT) if !dir.exists() => Ok(String::new()),
-        read => read.context(|| format!("reading {}", path.display())),
+    match files::read(&dir.join(file)) {
+        Err(Errno::NOENT) if !dir.exists() => Ok("max".to_owned()),
+        other => other.context(|| format!("reading {}", dir.join(file).display())),
     }
 }
 
