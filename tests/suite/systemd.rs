@@ -207,7 +207,7 @@ fn annotate(c: &mut Container, name: &str, value: &str) {
 
 fn annotations_are_properties(t: &Sandbox) {
     let mut c = container(t);
-    annotate(&mut c, "TimeoutStopUSec", "uint64 123456789");
+    annotate(&mut c, "TimeoutStopUSec", "uint64 123000000");
     let pages = "['http://a.example', \"http://b.example\"]";
     annotate(&mut c, "Documentation", pages);
     annotate(&mut c, "CollectMode", "'inactive'");
@@ -215,7 +215,7 @@ fn annotations_are_properties(t: &Sandbox) {
     annotate(&mut c, "SendSIGHUP", "true");
     c.run_sleeping();
     let show = |property| show(t, &unit(&c), property);
-    assert_eq!(show("TimeoutStopUSec"), "2min 3.456789s");
+    assert_eq!(show("TimeoutStopUSec"), "2min 3s");
     assert_eq!(show("Documentation"), "http://a.example http://b.example");
     assert_eq!(show("CollectMode"), "inactive");
     assert_eq!(show("RuntimeMaxUSec"), "1h 500ms");
