@@ -59,11 +59,7 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
         built,
         into_cgroup: cgroups.clone_target()?,
         // The words that runc has for a --cgroup that is not there.
-        admit: &|_| {
-            cgroups
-                .attach_files()
-                .context(|| "error adding pid to cgroups")
-        },
+        admit: &|pid| cgroups.join(pid).context(|| "error adding pid to cgroups"),
         cgroups: &record.cgroups,
         gate: None,
         runtime: None,

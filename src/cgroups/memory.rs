@@ -24,6 +24,10 @@ impl Manager {
         }
         match self.memory_events() {
             Ok(Some(events)) if events.oom_kills > 0 => error.hint(events.to_string()),
+            // systemd removes a cgroup with its last process, and what is known goes along.
+            Ok(None) if self.needs_process() => {
+                error.hint("is linux.resources.memory.limit too low for it?")
+            }
             Ok(_) => error,
             Err(unreadable) => {
                 log::debug!("{unreadable}");

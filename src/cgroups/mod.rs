@@ -253,11 +253,22 @@ impl Manager {
         }
     }
 
+    /// Lets a further process in, which was made by [`Self::clone_target`]; as [`Self::admit`].
+    pub fn join(&self, pid: Pid) -> Result<AttachFiles> {
+        if let Self::Systemd(unit) = self
+            && unit.must_be_asked()?
+        {
+            unit.attach(pid)?;
+        }
+        self.attach_files()
+    }
+
     /// The v2 cgroup to clone into (clone3, CLONE_INTO_CGROUP), where there is one.
     pub fn clone_target(&self) -> Result<Option<OwnedFd>> {
         match self {
             Self::V1(v1) => v1.clone_target(),
             Self::V2(v2) => v2.clone_target(),
+            Self::Systemd(unit) if unit.must_be_asked()? => Ok(None),
             Self::Systemd(unit) => unit.files.clone_target(),
         }
     }

@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 pub struct Changes<'a> {
     manager: &'a Manager,
     limits: Journal,
+    /// Whether systemd, where it drives them, knows of the new limits already.
+    is_told: bool,
     /// The rules that were in force before those of the change.
     devices: Option<&'a [DeviceRule]>,
 }
@@ -25,11 +27,13 @@ impl Manager {
         let mut changes = Changes {
             manager: self,
             limits: Journal::keeping(),
+            is_told: false,
             devices: None,
         };
         if let Err(error) = self.set(change, before, &mut changes.limits) {
             return Err(changes.roll_back(error));
         }
+        changes.is_told = true;
         if !change.devices.is_empty() && change.devices != before.devices {
             changes.devices = Some(&before.devices);
             if let Err(error) = self.apply_devices(&change.devices) {
@@ -48,7 +52,7 @@ impl Changes<'_> {
         if let Some(rules) = self.devices {
             failures.extend(self.manager.apply_devices(rules).err());
         }
-        if let Manager::Systemd(unit) = self.manager {
+        if let (Manager::Systemd(unit), true) = (self.manager, self.is_told) {
             failures.extend(unit.take_back(&self.limits).err());
         }
         failures.extend(self.limits.undo());

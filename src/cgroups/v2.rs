@@ -105,6 +105,18 @@ impl V2 {
         controllers::hand_down(&self.mount, &self.path, resources)
     }
 
+    /// The cgroup that ours and this one are both in.
+    pub(super) fn meeting_point(&self) -> Result<PathBuf> {
+        let text = files::read_named(Path::new("/proc/self/cgroup"))?;
+        let own = text.lines().find_map(|line| line.strip_prefix("0::"));
+        let own = Path::new(own.unwrap_or("/")).components();
+        let path = self.path.strip_prefix(&self.mount).unwrap_or(&self.path);
+        let both = own.skip(1).zip(path.components());
+        let shared = both.take_while(|(ours, its)| ours == its);
+        let shared: PathBuf = shared.map(|(part, _)| part).collect();
+        Ok(self.mount.join(shared))
+    }
+
     /// Gives the container's root what it needs to have cgroups of its own: the directory
     /// and the files the kernel names (config-linux.md, "Cgroup ownership").
     pub(super) fn delegate(&self, uid: rustix::fs::Uid) -> Result<()> {

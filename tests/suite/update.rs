@@ -1,7 +1,7 @@
 //! `update`: limits of a container that is there already.
 
 use crate::harness::limits::{UNLIMITED, check, is_v2, need, value};
-use crate::harness::{Container, Output, Sandbox, skip, tests};
+use crate::harness::{Container, Output, Sandbox, host, skip, tests};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -122,7 +122,10 @@ fn flags(t: &Sandbox) {
     )
     .ok();
     check(&c, ("cpu/cpu.cfs_burst_us", 0), ("cpu.max.burst", 0));
-    check_cpu(&c, "max", "50000");
+    // Without a quota a period means nothing, and systemd puts back the default one.
+    if !host::systemd() {
+        check_cpu(&c, "max", "50000");
+    }
     check_pids(&c, "max");
     for idle in ["1", "0"] {
         update(&c, &["--cpu-idle", idle]).ok();

@@ -135,6 +135,12 @@ impl Connection {
         }
     }
 
+    /// Waits until systemd has done what it put off when it answered.
+    pub fn ping(&mut self) -> Result<()> {
+        let interface = "org.freedesktop.DBus.Peer";
+        self.call_on(interface, "Ping", "", Vec::new()).map(drop)
+    }
+
     fn call_on(
         &mut self,
         interface: &str,

@@ -24,7 +24,7 @@ use crate::error::{Code, Context, Error, Result};
 pub(super) use connection::NO_USER_MANAGER;
 use connection::{Answer, Connection, Instance};
 use properties::{Property, property};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Access, Mode, OFlags};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -167,6 +167,43 @@ impl Systemd {
         }
     }
 
+    /// Whether a process of ours may not go there by itself: who moves one must be allowed to
+    /// write where both cgroups meet (cgroup-v2.rst, "Delegation Containment"), and a user's
+    /// session is not below the user's systemd, as containers are.
+    pub(super) fn must_be_asked(&self) -> Result<bool> {
+        let (Instance::User, Manager::V2(v2)) = (self.instance, &*self.files) else {
+            return Ok(false);
+        };
+        let procs = v2.meeting_point()?.join("cgroup.procs");
+        Ok(rustix::fs::access(procs, Access::WRITE_OK).is_err())
+    }
+
+    /// Has systemd move a further process into the cgroup.
+    pub(super) fn attach(&self, pid: Pid) -> Result<()> {
+        let purpose = format!("moving a process into unit {}", self.unit.name);
+        let mut systemd = Connection::open(self.instance, purpose, DEADLINE)?;
+        // Below the unit's own, where the container has some.
+        let path = self.directory().unwrap_or_default();
+        let below = path
+            .iter()
+            .skip_while(|part| *part != self.unit.name.as_str())
+            .skip(1);
+        let below: String = below.map(|part| format!("/{}", part.display())).collect();
+        let mut body = Vec::new();
+        write_text(&mut body, &self.unit.name);
+        write_text(&mut body, &below);
+        let pids = vec![Value::U32(pid.as_raw_nonzero().get().cast_unsigned())];
+        let pids = Value::Array {
+            of: "u".to_owned(),
+            elements: pids,
+        };
+        pids.write(&mut body);
+        match systemd.call("AttachProcessesToUnit", "ssau", body)? {
+            Answer::Done(_) => Ok(()),
+            Answer::Refused { why, .. } => Err(systemd.failed(&why)),
+        }
+    }
+
     /// What systemd leaves: a slice is started without a process. Those of v1 it enters by
     /// itself.
     pub(super) fn move_in(&self, pid: Pid) -> Result<()> {
@@ -198,7 +235,16 @@ impl Systemd {
 
     /// Changes them to what leads back from a change to the files.
     pub(super) fn take_back(&self, journal: &Journal) -> Result<()> {
-        self.change(|_| Ok(properties::of_files(journal.files(), Path::new(""))))
+        let dir = self.cpu_directory().unwrap_or(Path::new(""));
+        self.change(|_| Ok(properties::of_files(journal.files(), dir)))
+    }
+
+    /// Where the files are of which one alone does not tell the whole limit.
+    fn cpu_directory(&self) -> Option<&Path> {
+        match &*self.files {
+            Manager::V1(v1) => v1.find("cpu"),
+            other => other.paths().first().copied(),
+        }
     }
 
     /// Changes device rules. On v1 systemd denies all and then allows some: nobody shall
@@ -231,7 +277,8 @@ impl Systemd {
         Value::Bool(true).write(&mut body);
         write_properties(&mut body, &properties);
         match systemd.call("SetUnitProperties", "sba(sv)", body)? {
-            Answer::Done(_) => Ok(()),
+            // It answers before it writes the files, which it does before the next answer.
+            Answer::Done(_) => systemd.ping(),
             Answer::Refused { why, .. } => Err(systemd.failed(&why)),
         }
     }
@@ -250,7 +297,7 @@ impl Systemd {
 
     /// Stops the unit of a `create` that died, unless there is a process in it: it may be
     /// another's by now. systemd is asked even where there is no cgroup, as it may only now
-    /// come to start it.
+    /// come to start it; one that fails to start leaves its cgroups on v1.
     pub(super) fn remove_unused(&self, deadline: Instant) -> Result<()> {
         let is_used = match self.directory() {
             Some(dir) => !files::processes(&dir)?.is_empty(),
@@ -258,7 +305,7 @@ impl Systemd {
         };
         match is_used {
             true => Ok(()),
-            false => self.stop(deadline),
+            false => self.stop(deadline).and(self.files.remove_unused()),
         }
     }
 
@@ -317,17 +364,15 @@ impl Systemd {
         resources: &Resources,
         before: &Resources,
     ) -> Result<Vec<Property>> {
-        let (groups, dir) = match &*self.files {
-            Manager::V1(v1) => (limits::v1::groups(resources, before)?, v1.find("cpu")),
-            other => {
-                let dir = other.paths().first().copied().unwrap_or(Path::new(""));
-                (limits::v2::groups(resources, before, dir)?, Some(dir))
-            }
+        let dir = self.cpu_directory().unwrap_or(Path::new(""));
+        let groups = match self.files.is_v2() {
+            false => limits::v1::groups(resources, before)?,
+            true => limits::v2::groups(resources, before, dir)?,
         };
         let writes = groups.iter().flat_map(|Group(writes)| writes);
         let files = writes.flat_map(|write| &write.files);
         let files = files.map(|(file, value)| (file.as_str(), value.as_str()));
-        let mut properties = properties::of_files(files, dir.unwrap_or(Path::new("")));
+        let mut properties = properties::of_files(files, dir);
         let idle = |(name, value): &Property| name == "CPUWeight" && *value == Value::U64(0);
         // Older ones find it out of range, and refuse all others with it.
         if properties.iter().any(idle) && version(systemd)? < 252 {
