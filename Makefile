@@ -12,7 +12,7 @@ ifndef TARE_COMMIT
 export TARE_COMMIT := $(shell git describe --always --dirty --abbrev=40 2>/dev/null)
 endif
 
-.PHONY: tare run test test-engines compat conformance bench lint install clean
+.PHONY: tare run test test-hosts test-engines compat conformance bench lint install clean
 
 # The release binary, at ./tare.
 tare:
@@ -25,10 +25,13 @@ run: tare
 	cargo build --quiet --release --example inside
 	@scripts/demo ./tare $(OUT)/examples/inside
 
-# The project's own tests, then the upstream suite; without Go the latter counts as skipped.
+# The project's own tests, here and on other kinds of hosts, then the upstream suite; without
+# Go the latter counts as skipped.
 test: tare
 	@scripts/setup test
 	cargo test
+	-@scripts/setup hosts
+	@RUNTIME=./tare tests/hosts/run
 	-@scripts/setup conformance
 	@RUNTIME=./tare tests/oci-conformance/run
 	-@scripts/setup engines
@@ -46,6 +49,11 @@ compat: tare
 	@scripts/setup engines
 	@RUNTIME=./tare tests/runc-compat/run
 
+# Our own tests on other kinds of hosts alone (see tests/hosts/run).
+test-hosts: tare
+	-@scripts/setup hosts
+	@RUNTIME=./tare tests/hosts/run
+
 # The upstream runtime-tools suite alone.
 conformance: tare
 	@scripts/setup conformance
@@ -61,7 +69,8 @@ lint:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run
-	shellcheck tests/engines/run tests/engines/private-machine tests/engines/*.sh tests/runc-compat/run tests/runc-compat/*.sh
+	shellcheck tests/engines/{run,load,private-machine,*.sh} tests/runc-compat/{run,*.sh}
+	shellcheck tests/hosts/{run,machine,guest-tests} tests/hosts/guest/{job,as-user}
 
 # The binary, its man pages and the shells' completions.
 install: tare

@@ -20,6 +20,7 @@ use crate::sys::signals::{self, SignalSet};
 use crate::terminal::users_size;
 use rustix::fs::Uid;
 use rustix::process::Pid;
+use std::cell::Cell;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -94,9 +95,11 @@ pub fn create(
     };
     check_terminal(&wanted)?;
     let inherited = Inherited::of_caller(args)?;
-    let cgroups = globals
-        .cgroups()?
-        .manager(config.linux.cgroups_path.as_deref(), id.as_str())?;
+    let cgroups = globals.cgroups()?.manager(
+        config.linux.cgroups_path.as_deref(),
+        &config.annotations,
+        id.as_str(),
+    )?;
     let (directory, lock) = globals.root.create(id)?;
     let (built, mut record) = directory
         .keep_config(document.text())
@@ -199,29 +202,45 @@ fn bring_up(
     let Wanted { args, config, .. } = wanted;
     let resources = config.linux.resources.clone().unwrap_or_default();
     *claim = record.cgroups.create(&resources)?;
-    record.owns_cgroups = true;
-    directory.write(record)?;
-    record.cgroups.apply(&resources)?;
-    record.cgroups.apply_devices(&resources.devices)?;
+    if !record.cgroups.needs_process() {
+        record.owns_cgroups = true;
+        directory.write(record)?;
+    }
+    let into_cgroup = record.cgroups.prepare(&resources)?;
     if let (Some(groups), Some(rdt)) = (&record.intel_rdt, &config.linux.intel_rdt) {
         groups.make(rdt)?;
     }
     let owned_by_container = owns_cgroup(config, &built);
     let gate = gate::make(directory.as_fd())?;
-    let mut launched = launch::launch(Launch {
+    let runtime = Runtime {
+        config,
+        prestart: hooks_of_kind("prestart", &config.hooks.prestart, None)?,
+        create_runtime: hooks_of_kind("createRuntime", &config.hooks.create_runtime, None)?,
+        state: record.state(Status::Creating),
+    };
+    let agent = Agent::of(config, record.state(Status::Creating));
+    let owned = Cell::new(record.owns_cgroups);
+    let launched = launch::launch(Launch {
         built,
-        cgroup_files: record.cgroups.attach_files()?,
-        into_cgroup: record.cgroups.clone_target()?,
+        into_cgroup,
+        admit: &|pid| {
+            if record.cgroups.needs_process() {
+                record.cgroups.start(pid, &resources)?;
+                owned.set(true);
+                directory.write(&Record {
+                    owns_cgroups: true,
+                    ..record.clone()
+                })?;
+            }
+            record.cgroups.admit(pid, &resources)
+        },
         cgroups: &record.cgroups,
         gate: Some((gate, lock.as_fd())),
-        runtime: Some(Runtime {
-            config,
-            prestart: hooks_of_kind("prestart", &config.hooks.prestart, None)?,
-            create_runtime: hooks_of_kind("createRuntime", &config.hooks.create_runtime, None)?,
-            state: record.state(Status::Creating),
-        }),
-        agent: Agent::of(config, record.state(Status::Creating)),
-    })?;
+        runtime: Some(runtime),
+        agent,
+    });
+    record.owns_cgroups = owned.get();
+    let mut launched = launched?;
     if let Some(groups) = &record.intel_rdt {
         groups.add(launched.pid.as_raw_nonzero().get())?;
     }

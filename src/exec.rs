@@ -53,18 +53,20 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
     foreground::hold_signals();
     let mut launched = launch::launch(Launch {
         built,
-        // The words that runc has for a --cgroup that is not there.
-        cgroup_files: cgroups
-            .attach_files()
-            .context(|| "error adding pid to cgroups")?,
         into_cgroup: cgroups.clone_target()?,
+        // The words that runc has for a --cgroup that is not there.
+        admit: &|_| {
+            cgroups
+                .attach_files()
+                .context(|| "error adding pid to cgroups")
+        },
         cgroups: &record.cgroups,
         gate: None,
         runtime: None,
         agent: Agent::of(&config, record.state(directory.status(&record)?)),
     })?;
     if let Some(groups) = &record.intel_rdt {
-        groups.add(launched.pid.as_raw_nonzero().get())?;
+        groups.add_further(launched.pid.as_raw_nonzero().get())?;
     }
     if args.detach {
         handover::terminal(launched.terminal.take(), args.console_socket.as_deref())?;

@@ -87,8 +87,8 @@ pub fn run() -> Result<()> {
             cgroup: Cgroup {
                 v1: true,
                 v2: true,
-                systemd: false,
-                systemd_user: false,
+                systemd: true,
+                systemd_user: true,
                 rdma: true,
             },
             seccomp: Enabled { enabled: true },

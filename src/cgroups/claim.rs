@@ -34,7 +34,11 @@ impl Claim {
         for _ in 0..16 {
             let how = files::make(dir, made)?;
             let claim = Self::of(dir);
-            if how == Made::New && matches!(claim, Ok(None) | Err(_)) {
+            let is_lost = match &claim {
+                Ok(claim) => claim.is_none(),
+                Err(error) => error.code() == Code::WrongState,
+            };
+            if is_lost && how == Made::New {
                 // Somebody else's, who was faster; or gone already.
                 made.pop();
             }

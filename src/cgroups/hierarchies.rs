@@ -160,8 +160,14 @@ fn mount_point(own: &Own, mounts: &Mounts) -> Result<Option<PathBuf>> {
             return Ok(Some(guess));
         }
     }
-    let mount = mounts.get()?.iter().rfind(|m| m.carries(&own.controllers));
-    Ok(mount.map(|mount| mount.point.clone()))
+    let carrying = |mount: &&Mount| mount.carries(&own.controllers);
+    for mount in mounts.get()?.iter().rev().filter(carrying) {
+        // The table also lists what other mounts cover.
+        if is_mounted(&mount.point, magic)? {
+            return Ok(Some(mount.point.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// The customary places: `unified` beside v1; "cpu,cpuacct" under that name, in which

@@ -1,8 +1,9 @@
 //! Cgroups: where a container's processes are counted, limited, frozen and found.
 //!
 //! ```text
-//! Driver::detect -> Driver::manager -> Manager { V1 | V2 }
-//!     create -> apply, apply_devices -> (processes attach themselves) -> update ... -> remove
+//! Driver::detect -> Driver::manager -> Manager { V1 | V2 | Systemd }
+//!     create -> prepare -> (the process is made) -> start, admit -> (it attaches itself)
+//!     -> update ... -> remove
 //! ```
 //!
 //! One enum of managers, one file per kind; what kinds share is in `files` and `limits`.
@@ -18,6 +19,7 @@
 //! unshared after attaching, not in the clone.
 
 mod claim;
+mod controllers;
 mod cpuset;
 mod devices;
 mod ebpf;
@@ -26,11 +28,13 @@ mod files;
 mod freezer;
 mod hierarchies;
 mod limits;
+mod means;
 mod memory;
 mod oom;
 mod path;
 pub mod stats;
 mod sub;
+mod systemd;
 mod update;
 mod v1;
 mod v2;
@@ -40,6 +44,7 @@ pub use memory::MemoryEvents;
 pub use oom::OomWatch;
 pub use path::CgroupPath;
 pub use stats::Stats;
+pub use systemd::Systemd;
 pub use update::Changes;
 pub use v1::V1;
 pub use v2::V2;
@@ -48,10 +53,12 @@ use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 use hierarchies::Layout;
 use limits::Journal;
+use means::Means;
 use rustix::fs::{Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -64,25 +71,44 @@ const REMOVE_DEADLINE: Duration = Duration::from_secs(5);
 pub struct Driver {
     layout: Layout,
     rootless: bool,
+    systemd: bool,
 }
 
 impl Driver {
     /// Looks at the host. `rootless`: whoever asked for no cgroup may go without.
     pub fn detect(systemd: bool, rootless: bool) -> Result<Self> {
-        if systemd {
-            let message = "--systemd-cgroup: the systemd driver is not part of this build";
-            return Err(Error::new(Code::Unsupported, message).hint("leave the flag out"));
+        if systemd && !systemd::is_running() {
+            // runc's words.
+            let message = "systemd not running on this host, cannot use systemd cgroups manager";
+            return Err(Error::new(Code::Unsupported, message).hint("leave --systemd-cgroup out"));
         }
         Ok(Self {
             layout: hierarchies::detect()?,
             rootless,
+            systemd,
         })
     }
 
-    /// The manager of container `id` with `linux.cgroupsPath`; nothing is made yet.
-    pub fn manager(&self, cgroups_path: Option<&str>, id: &str) -> Result<Manager> {
+    /// The manager of container `id` with `linux.cgroupsPath`; nothing is made yet. The
+    /// annotations are the container's, some of which are properties for its systemd unit.
+    pub fn manager(
+        &self,
+        cgroups_path: Option<&str>,
+        annotations: &BTreeMap<String, String>,
+        id: &str,
+    ) -> Result<Manager> {
+        let needs_none = self.rootless && cgroups_path.is_none_or(str::is_empty);
+        if self.systemd {
+            let unit = Systemd::new(&self.layout, cgroups_path, annotations, id, self.rootless);
+            match unit {
+                Err(error) if needs_none && error.code() == Code::Unsupported => {
+                    log::debug!("doing without systemd: {error}");
+                }
+                result => return result.map(Manager::Systemd),
+            }
+        }
         let path = CgroupPath::new(cgroups_path, id)?;
-        let means = match (self.rootless, cgroups_path.is_none_or(str::is_empty)) {
+        let means = match (self.rootless, needs_none) {
             (false, _) => Means::Root,
             (true, false) => Means::Rootless,
             (true, true) => Means::BestEffort,
@@ -102,53 +128,8 @@ pub enum Manager {
     V1(V1),
     /// cgroup v2 by its file system.
     V2(V2),
-}
-
-/// What may fail, by who we are and what was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum Means {
-    /// Nothing.
-    Root,
-    /// Device rules.
-    Rootless,
-    /// Device rules, and making a cgroup, as no path for one was given.
-    BestEffort,
-}
-
-impl Means {
-    fn is_rootless(self) -> bool {
-        self != Self::Root
-    }
-
-    /// Whether the container may run without the cgroup that could not be made.
-    fn allow_going_without(self, error: &Error) -> bool {
-        let denied = [Errno::PERM, Errno::ACCESS, Errno::ROFS];
-        let denied = denied
-            .iter()
-            .any(|e| error.errno() == Some(e.raw_os_error()));
-        denied && self == Self::BestEffort
-    }
-
-    /// The error of a limit for which there is no cgroup.
-    fn no_cgroup(self, write: &limits::Write) -> Error {
-        let field = &write.field;
-        match self {
-            Self::Root | Self::Rootless => {
-                let controller = write.controller;
-                let message =
-                    format!("{field}: there is no {controller} controller to set it with");
-                Error::new(Code::Unsupported, message)
-            }
-            Self::BestEffort => {
-                let message = format!("{field}: no permission to make a cgroup to set it in");
-                Error::new(Code::Unsupported, message).hint(
-                    "have one delegated to you and name it in linux.cgroupsPath, \
-                     or use --systemd-cgroup",
-                )
-            }
-        }
-    }
+    /// Either, of a unit that systemd makes and removes.
+    Systemd(Systemd),
 }
 
 /// The files by which a process enters its cgroups on v1.
@@ -188,12 +169,55 @@ pub struct ContainerMount {
 impl Manager {
     /// Makes the cgroups, each with what a process needs to be let in, or nothing. One that
     /// was there before must be empty and not frozen (config-linux.md, "Control groups"), and
-    /// nobody else at making a container in it.
+    /// nobody else at making a container in it. systemd's come with their first process.
     pub fn create(&mut self, resources: &Resources) -> Result<Claim> {
         match self {
             Self::V1(v1) => v1.create(resources),
             Self::V2(v2) => v2.create(resources),
+            Self::Systemd(unit) => unit.check_unused().map(|()| Claim::none()),
         }
+    }
+
+    /// Whether there are no cgroups before there is a process to be in them, and
+    /// [`Self::start`] is what makes them.
+    pub fn needs_process(&self) -> bool {
+        matches!(self, Self::Systemd(_))
+    }
+
+    /// Sets all limits where the cgroups are there; returns the one for the first process to
+    /// be cloned into, as [`Self::clone_target`].
+    pub fn prepare(&self, resources: &Resources) -> Result<Option<OwnedFd>> {
+        if self.needs_process() {
+            return Ok(None);
+        }
+        self.apply(resources)?;
+        self.apply_devices(&resources.devices)?;
+        self.clone_target()
+    }
+
+    /// Has systemd make the unit, with the limits it knows and the first process in it. The
+    /// unit is this container's from here on, and not if this fails.
+    pub fn start(&self, pid: Pid, resources: &Resources) -> Result<()> {
+        match self {
+            Self::Systemd(unit) => unit.start(pid, resources),
+            Self::V1(_) | Self::V2(_) => Ok(()),
+        }
+    }
+
+    /// Takes in the first process, where that takes more than it can do for itself; returns
+    /// the files by which it does the rest.
+    pub fn admit(&self, pid: Pid, resources: &Resources) -> Result<AttachFiles> {
+        if let Self::Systemd(unit) = self {
+            unit.move_in(pid)?;
+            match &*unit.files {
+                Self::V1(v1) => v1.adopt(resources)?,
+                Self::V2(v2) => v2.adopt(pid, resources)?,
+                Self::Systemd(_) => {}
+            }
+            unit.files.apply(resources)?;
+            unit.files.apply_devices(&resources.devices)?;
+        }
+        self.attach_files()
     }
 
     /// Sets the limits, all but the device rules.
@@ -206,6 +230,12 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.set(now, before, journal),
             Self::V2(v2) => v2.set(now, before, journal),
+            Self::Systemd(unit) => {
+                unit.files.set(now, before, journal)?;
+                unit.set(now, before)?;
+                // In these its properties are not as fine.
+                unit.files.set(now, before, &mut Journal::none())
+            }
         }
     }
 
@@ -215,6 +245,10 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.apply_devices(rules),
             Self::V2(v2) => v2.apply_devices(rules),
+            Self::Systemd(unit) => {
+                unit.set_devices(rules)?;
+                unit.files.apply_devices(rules)
+            }
         }
     }
 
@@ -223,6 +257,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.attach_files(),
             Self::V2(_) => Ok(AttachFiles::default()),
+            Self::Systemd(unit) => unit.files.attach_files(),
         }
     }
 
@@ -231,6 +266,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.clone_target(),
             Self::V2(v2) => v2.clone_target(),
+            Self::Systemd(unit) => unit.files.clone_target(),
         }
     }
 
@@ -240,6 +276,7 @@ impl Manager {
         let pids = match self {
             Self::V1(v1) => v1.processes()?,
             Self::V2(v2) => v2.processes()?,
+            Self::Systemd(unit) => return unit.files.processes(),
         };
         Ok(pids.into_iter().filter_map(Pid::from_raw).collect())
     }
@@ -250,6 +287,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.signal_all(signal),
             Self::V2(v2) => v2.signal_all(signal),
+            Self::Systemd(unit) => unit.files.signal_all(signal),
         }
     }
 
@@ -258,6 +296,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.freeze(),
             Self::V2(v2) => v2.freeze(),
+            Self::Systemd(unit) => unit.files.freeze(),
         }
     }
 
@@ -266,6 +305,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.thaw(),
             Self::V2(v2) => v2.thaw(),
+            Self::Systemd(unit) => unit.files.thaw(),
         }
     }
 
@@ -274,16 +314,29 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.is_frozen(),
             Self::V2(v2) => v2.is_frozen(),
+            Self::Systemd(unit) => unit.files.is_frozen(),
         }
     }
 
     /// Removes the cgroups and all below, waiting for dying processes up to five seconds.
     /// What is not there is no error; what cannot be removed is one that names who is in it.
     pub fn remove(&self) -> Result<()> {
-        let deadline = Instant::now() + REMOVE_DEADLINE;
+        self.remove_by(Instant::now() + REMOVE_DEADLINE)
+    }
+
+    fn remove_by(&self, deadline: Instant) -> Result<()> {
         match self {
             Self::V1(v1) => v1.remove(deadline),
             Self::V2(v2) => v2.remove(deadline),
+            Self::Systemd(unit) => unit.remove(deadline),
+        }
+    }
+
+    fn is_v2(&self) -> bool {
+        match self {
+            Self::V1(_) => false,
+            Self::V2(_) => true,
+            Self::Systemd(unit) => unit.files.is_v2(),
         }
     }
 
@@ -293,6 +346,7 @@ impl Manager {
         let removed = match self {
             Self::V1(v1) => v1.remove_unused(),
             Self::V2(v2) => v2.remove_unused(),
+            Self::Systemd(unit) => unit.remove_unused(Instant::now() + REMOVE_DEADLINE),
         };
         match removed {
             // Somebody else's claim.
@@ -306,6 +360,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.exists(),
             Self::V2(v2) => v2.exists(),
+            Self::Systemd(unit) => unit.files.exists(),
         }
     }
 
@@ -314,6 +369,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.paths().collect(),
             Self::V2(v2) => v2.path().into_iter().collect(),
+            Self::Systemd(unit) => unit.files.paths(),
         }
     }
 
@@ -322,6 +378,7 @@ impl Manager {
         match self {
             Self::V1(v1) => ContainerMounts::V1(v1.mounts()),
             Self::V2(v2) => ContainerMounts::V2(v2.path().map(Path::to_owned)),
+            Self::Systemd(unit) => unit.files.mounts_for_container(),
         }
     }
 
@@ -331,6 +388,7 @@ impl Manager {
         match self {
             Self::V1(v1) => Ok(Self::V1(v1.sub(args)?)),
             Self::V2(v2) => Ok(Self::V2(v2.sub(args)?)),
+            Self::Systemd(unit) => Ok(Self::Systemd(unit.with(unit.files.sub(args)?))),
         }
     }
 
@@ -341,6 +399,7 @@ impl Manager {
         match self {
             Self::V1(v1) => Ok(Self::V1(v1.clone())),
             Self::V2(v2) => Ok(Self::V2(v2.of_process(pid)?)),
+            Self::Systemd(unit) => Ok(Self::Systemd(unit.with(unit.files.of_process(pid)?))),
         }
     }
 
@@ -351,6 +410,7 @@ impl Manager {
         match self {
             Self::V1(_) => Ok(()),
             Self::V2(v2) => v2.delegate(uid),
+            Self::Systemd(unit) => unit.files.delegate(uid),
         }
     }
 
@@ -359,6 +419,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.memory_events(),
             Self::V2(v2) => v2.memory_events(),
+            Self::Systemd(unit) => unit.files.memory_events(),
         }
     }
 
@@ -367,6 +428,7 @@ impl Manager {
         match self {
             Self::V1(v1) => stats::v1::read(v1),
             Self::V2(v2) => v2.path().map_or(Ok(Stats::default()), stats::v2::read),
+            Self::Systemd(unit) => unit.files.stats(),
         }
     }
 
@@ -375,6 +437,7 @@ impl Manager {
         match self {
             Self::V1(v1) => v1.find("memory").map_or(Ok(None), OomWatch::v1),
             Self::V2(v2) => v2.path().map_or(Ok(None), OomWatch::v2),
+            Self::Systemd(unit) => unit.files.watch_oom(),
         }
     }
 }

@@ -48,6 +48,9 @@ impl Changes<'_> {
         if let Some(rules) = self.devices {
             failures.extend(self.manager.apply_devices(rules).err());
         }
+        if let Manager::Systemd(unit) = self.manager {
+            failures.extend(unit.take_back(&self.limits).err());
+        }
         failures.extend(self.limits.undo());
         failures.into_iter().fold(error, |error, failure| {
             error.followed_by(format!(

@@ -89,24 +89,30 @@ impl V1 {
 
     pub(super) fn create(&mut self, resources: &Resources) -> Result<Claim> {
         let mut made = Vec::new();
-        let result = self.create_each(resources, &mut made);
+        // Outlives the clearing up: until then nobody else comes to use what is removed.
+        let mut claim = Claim::none();
+        let result = self.create_each(resources, &mut made, &mut claim);
         if result.is_err() {
             for dir in made.iter().rev() {
-                // What somebody has come to use in the meantime is theirs.
+                // A parent that somebody has come to use in the meantime is theirs.
                 let _ = rustix::fs::rmdir(dir);
             }
         }
-        result
+        result.map(|()| claim)
     }
 
-    fn create_each(&mut self, resources: &Resources, made: &mut Vec<PathBuf>) -> Result<Claim> {
-        let mut claim = Claim::none();
+    fn create_each(
+        &mut self,
+        resources: &Resources,
+        made: &mut Vec<PathBuf>,
+        claim: &mut Claim,
+    ) -> Result<()> {
         let mut denied = Vec::new();
         // What is claimed stands for all, and so comes first.
         let (first, others): (Vec<_>, Vec<_>) =
             (self.cgroups.iter()).partition(|cgroup| self.claimed() == Some(cgroup.path.as_path()));
         for cgroup in first.into_iter().chain(others) {
-            match create(cgroup, resources, made, &mut claim) {
+            match create(cgroup, resources, made, claim) {
                 Err(error) if self.means.allow_going_without(&error) => {
                     log::debug!("doing without a cgroup: {error}");
                     denied.push(cgroup.path.clone());
@@ -115,7 +121,26 @@ impl V1 {
             }
         }
         self.cgroups.retain(|cgroup| !denied.contains(&cgroup.path));
-        Ok(claim)
+        Ok(())
+    }
+
+    /// Without v2's hierarchy, where systemd, whose root in all of them is `root`, does not use
+    /// it: it is entered by being cloned into, for which it will be too late.
+    pub(super) fn of_systemd(mut self, root: &str) -> Self {
+        let init = Path::new(root.trim_start_matches('/')).join("init.scope");
+        self.cgroups
+            .retain(|cgroup| !cgroup.is_unified() || cgroup.mount.join(&init).exists());
+        self
+    }
+
+    /// Takes over the cgroups that systemd has made, with a process in them, and makes those
+    /// in hierarchies that it leaves alone.
+    pub(super) fn adopt(&self, resources: &Resources) -> Result<()> {
+        for cgroup in self.cgroups.iter().filter(|cgroup| !cgroup.is_unified()) {
+            files::make(&cgroup.path, &mut Vec::new())?;
+            ready_cpuset(cgroup, resources)?;
+        }
+        Ok(())
     }
 
     /// The one that is claimed for all: it has a file to lock, see [`Claim`].
@@ -337,6 +362,10 @@ fn create(
         Made::New => {}
         Made::Existing => super::check_unused(&cgroup.path, is_frozen(cgroup)?)?,
     }
+    ready_cpuset(cgroup, resources)
+}
+
+fn ready_cpuset(cgroup: &Cgroup, resources: &Resources) -> Result<()> {
     match cgroup.has("cpuset") {
         true => cpuset::inherit(&cgroup.path, &cgroup.mount, resources),
         false => Ok(()),

@@ -5,9 +5,9 @@ use super::files::{self, Made};
 use super::hierarchies::Hierarchy;
 use super::limits::{self, Journal, Write};
 use super::path::{Base, CgroupPath};
-use super::{Claim, MemoryEvents, ebpf, events, memory, sub};
+use super::{Claim, MemoryEvents, controllers, ebpf, events, memory, sub};
 use crate::config::resources::{DeviceRule, Resources};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Context, Error, Result};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
@@ -66,12 +66,13 @@ impl V2 {
 
     pub(super) fn create(&mut self, resources: &Resources) -> Result<Claim> {
         let mut made = Vec::new();
-        let error = match self.make(resources, &mut made) {
-            Err(error) => error,
-            made => return made,
+        // Outlives the clearing up: until then nobody else comes to use what is removed.
+        let mut claim = Claim::none();
+        let Err(error) = self.make(resources, &mut made, &mut claim) else {
+            return Ok(claim);
         };
         for dir in made.iter().rev() {
-            // What somebody has come to use in the meantime is theirs.
+            // A parent that somebody has come to use in the meantime is theirs.
             let _ = rustix::fs::rmdir(dir);
         }
         if self.means.allow_going_without(&error) {
@@ -82,35 +83,26 @@ impl V2 {
         Err(error)
     }
 
-    fn make(&self, resources: &Resources, made: &mut Vec<PathBuf>) -> Result<Claim> {
-        let (claim, how) = Claim::make(&self.path, made)?;
+    fn make(
+        &self,
+        resources: &Resources,
+        made: &mut Vec<PathBuf>,
+        claim: &mut Claim,
+    ) -> Result<()> {
+        let (ours, how) = Claim::make(&self.path, made)?;
+        *claim = ours;
         if how == Made::Existing {
             super::check_unused(&self.path, is_frozen(&self.path)?)?;
         }
-        self.enable_controllers(resources)?;
-        Ok(claim)
+        controllers::hand_down(&self.mount, &self.path, resources)
     }
 
-    /// Hands every controller that the mount has down to the cgroup. Those that cannot be
-    /// had are missed when a limit needs them, with an error that says so.
-    fn enable_controllers(&self, resources: &Resources) -> Result<()> {
-        let controllers = |dir: &Path| files::read_named(&dir.join("cgroup.controllers"));
-        let ours = controllers(&self.path)?;
-        let ours: Vec<&str> = ours.split_whitespace().collect();
-        let all = controllers(&self.mount)?;
-        let missing = all.split_whitespace().filter(|one| !ours.contains(one));
-        let missing: Vec<String> = missing.map(|one| format!("+{one}")).collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let below = self.path.strip_prefix(&self.mount);
-        let mut dir = self.mount.clone();
-        for part in below.unwrap_or(Path::new("")) {
-            enable(&dir, &missing);
-            dir.push(part);
-            make_valid(&dir, resources)?;
-        }
-        Ok(())
+    /// Takes over a cgroup that systemd has made with `pid` in it, and hands it the
+    /// controllers that systemd knows nothing of.
+    pub(super) fn adopt(&self, pid: Pid, resources: &Resources) -> Result<()> {
+        self.of_process(pid)
+            .context(|| "looking where systemd has put the container's process")?;
+        controllers::hand_down(&self.mount, &self.path, resources)
     }
 
     /// Gives the container's root what it needs to have cgroups of its own: the directory
@@ -246,7 +238,10 @@ impl V2 {
             }
         }
         let paused = is_frozen(dir)?;
-        if !paused && let Err(error) = self.freeze() {
+        if !paused
+            && let Err(error) = self.freeze()
+            && dir.exists()
+        {
             log::warn!("signalling without freezing first: {error}");
         }
         let result = self
@@ -348,52 +343,6 @@ impl V2 {
     pub(super) fn memory_events(&self) -> Result<Option<MemoryEvents>> {
         self.path().map_or(Ok(None), memory::v2)
     }
-}
-
-/// Enables controllers for the cgroups below `dir`, as many of them as it will.
-fn enable(dir: &Path, controllers: &[String]) {
-    let file = dir.join("cgroup.subtree_control");
-    if files::write(&file, &controllers.join(" ")).is_ok() {
-        return;
-    }
-    // One that is refused takes the others of the same write with it.
-    for one in controllers {
-        if let Err(errno) = files::write(&file, one) {
-            log::debug!("{}", Error::system(files::writing(&file, one), errno));
-        }
-    }
-}
-
-/// Where a cgroup above has processes, only controllers that count threads are enabled in
-/// it, and those below are invalid until they are threaded too: as good, if no others are
-/// wanted.
-fn make_valid(dir: &Path, resources: &Resources) -> Result<()> {
-    let file = dir.join("cgroup.type");
-    let kind = files::read_named(&file)?;
-    match (kind.trim(), needs_domain(resources)) {
-        ("domain invalid", false) => files::write_named(&file, "threaded"),
-        ("domain", _) | (_, false) => Ok(()),
-        (kind, true) => {
-            // runc's words.
-            let how = match kind {
-                "domain invalid" => "an invalid state".to_owned(),
-                kind => format!("{kind} mode"),
-            };
-            let path = dir.display().to_string();
-            let message =
-                format!("cannot enter cgroupv2 {path:?} with domain controllers -- it is in {how}");
-            Err(Error::new(Code::WrongState, message))
-        }
-    }
-}
-
-/// Whether limits need controllers that a threaded cgroup has not: all but cpu, cpuset and
-/// pids. runc counts cpu among them, since its limits are those of a whole container.
-fn needs_domain(resources: &Resources) -> bool {
-    resources.memory.is_some()
-        || resources.block_io.is_some()
-        || resources.cpu.is_some()
-        || !resources.hugepage_limits.is_empty()
 }
 
 fn is_frozen(dir: &Path) -> Result<bool> {

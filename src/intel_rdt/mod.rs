@@ -117,6 +117,18 @@ impl Groups {
         Ok(())
     }
 
+    /// Puts one more process of the container's where the others are: if somebody has removed the
+    /// class since, they are in the default one, and so is this.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn add_further(&self, pid: i32) -> Result<()> {
+        match self.class.exists() {
+            true => self.add(pid),
+            false => Ok(()),
+        }
+    }
+
     /// Puts all threads of processes that run into the groups. `processes` says which there are
     /// now; it is asked until there are no new threads.
     ///

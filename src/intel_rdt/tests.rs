@@ -90,6 +90,11 @@ fn a_named_class_is_used_as_it_is_and_stays() {
     assert_eq!(tree.read("gold/tasks"), "4711\n");
     groups.remove().unwrap();
     assert!(tree.has("gold"));
+    groups.add_further(4712).unwrap();
+    assert_eq!(tree.read("gold/tasks"), "4712\n");
+    fs::remove_dir_all(tree.0.join("gold")).unwrap();
+    groups.add_further(4713).unwrap();
+    assert!(!tree.has("gold"));
     let error = tree
         .plan(json!({"closID": "silver"}))
         .unwrap_err()

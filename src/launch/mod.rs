@@ -25,14 +25,14 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// What the init stage is started with.
-#[derive(Debug)]
 pub struct Launch<'a> {
     /// The plan and the namespaces that it joins.
     pub built: Built,
-    /// The files by which it enters its cgroups.
-    pub cgroup_files: AttachFiles,
     /// The cgroup (v2) to be born in.
     pub into_cgroup: Option<OwnedFd>,
+    /// Lets the process that was made into its cgroups; returns the files by which it enters
+    /// the rest of them itself.
+    pub admit: &'a dyn Fn(Pid) -> Result<AttachFiles>,
     /// Whose memory limit may be what kills it.
     pub cgroups: &'a Manager,
     /// Where it waits for `start`, with the container's lock; none in exec.
@@ -98,12 +98,10 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
         pid,
         pidfd,
     )?;
-    conversation.send_plan(
-        &launch.built.namespaces,
-        &launch.cgroup_files,
-        launch.gate.as_ref(),
-    )?;
-    drop((launch.gate, launch.cgroup_files));
+    // While it loads the init stage, which waits for the plan.
+    let cgroups = (launch.admit)(pid)?;
+    conversation.send_plan(&launch.built.namespaces, &cgroups, launch.gate.as_ref())?;
+    drop((launch.gate, cgroups));
     conversation.hold()
 }
 

@@ -1,6 +1,7 @@
 //! Cgroups and processes for tests.
 
 use rustix::process::Signal;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -9,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tare::cgroups::{Driver, Manager};
 use tare::config::resources::Resources;
+use tare::error::Result;
 
 /// A cgroup of one test.
 pub struct Cgroup {
@@ -17,32 +19,46 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// Not made yet. None, if this machine has no v1 hierarchies or we are not root.
-    pub fn new_v1(test: &str) -> Option<Self> {
-        Self::new(test, false)
-    }
-
-    /// The same with v2 alone.
-    pub fn new_v2(test: &str) -> Option<Self> {
-        Self::new(test, true)
-    }
-
-    fn new(test: &str, v2: bool) -> Option<Self> {
+    /// Not made yet. None, if we are not root.
+    pub fn new(test: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: making cgroups needs root");
-            return None;
-        }
-        let is_v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-        if is_v2 != v2 {
-            let version = if v2 { "v2" } else { "v1" };
-            eprintln!("skipped: this machine has no cgroup {version}");
             return None;
         }
         let driver = Driver::detect(false, false).unwrap();
         let parent = format!("tare-test-{}-{test}", std::process::id());
         let path = format!("/{parent}/box");
-        let manager = driver.manager(Some(&path), "unused").unwrap();
+        let manager = driver
+            .manager(Some(&path), &BTreeMap::new(), "unused")
+            .unwrap();
         Some(Self { manager, parent })
+    }
+
+    /// The same; none also where this machine has no v1 hierarchies.
+    pub fn new_v1(test: &str) -> Option<Self> {
+        Self::new(test).filter(|cgroup| cgroup.is("v1"))
+    }
+
+    /// The same; none also where it has not v2 alone.
+    pub fn new_v2(test: &str) -> Option<Self> {
+        Self::new(test).filter(|cgroup| cgroup.is("v2"))
+    }
+
+    fn is(&self, version: &str) -> bool {
+        let is = version
+            == if matches!(self.manager, Manager::V2(_)) {
+                "v2"
+            } else {
+                "v1"
+            };
+        if !is {
+            eprintln!("skipped: this machine has no cgroup {version}");
+        }
+        is
+    }
+
+    pub fn made(test: &str) -> Option<Self> {
+        Self::new(test).map(Self::make)
     }
 
     pub fn made_v1(test: &str) -> Option<Self> {
@@ -54,8 +70,25 @@ impl Cgroup {
     }
 
     fn make(mut self) -> Self {
-        drop(self.manager.create(&Resources::default()).unwrap());
+        self.create(&Resources::default()).unwrap();
         self
+    }
+
+    /// Makes it, and lets go of the claim; which is also held, for a moment, by whatever another
+    /// thread forks in between.
+    pub fn create(&mut self, resources: &Resources) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            match self.manager.create(resources) {
+                Err(error)
+                    if error.to_string().contains("cgroup is not free")
+                        && Instant::now() < deadline =>
+                {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                other => return other.map(drop),
+            }
+        }
     }
 
     /// The directory in v1's hierarchy of `controller`, or in v2's for "".
@@ -84,7 +117,7 @@ impl Cgroup {
         let v2 = match &self.manager {
             Manager::V1(_) if !Path::new("/sys/fs/cgroup/unified").exists() => None,
             Manager::V1(_) => Some(self.dir("unified")),
-            Manager::V2(_) => Some(self.dir("")),
+            _ => Some(self.dir("")),
         };
         let join = v2.map_or(":".to_owned(), |dir| {
             format!("echo 0 >{}/cgroup.procs || exit 9", dir.display())

@@ -4,6 +4,7 @@
 //! its own, removed when the test ends, however it ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod both;
 mod host;
 mod v1;
 mod v2;

@@ -3,9 +3,10 @@
 use crate::host::{Cgroup, resources, wait_until};
 use rustix::process::Signal;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use tare::cgroups::{ContainerMounts, Driver, Manager};
+use tare::cgroups::{ContainerMounts, Driver};
 use tare::config::resources::{DeviceRule, Resources};
 use tare::error::Code;
 
@@ -37,108 +38,6 @@ fn killing_reaches_who_is_in_v1_alone() {
     let mut process = cgroup.spawn_in_v1(":", "sleep 60");
     cgroup.manager.signal_all(Signal::KILL).unwrap();
     assert_eq!(process.0.wait().unwrap().code(), None);
-}
-
-#[test]
-fn no_fork_escapes_a_signal() {
-    let Some(cgroup) = Cgroup::made_v1("forks") else {
-        return;
-    };
-    let mut process = cgroup.spawn("while true; do (sleep 60 &) ; done");
-    wait_until("forks", || cgroup.manager.processes().unwrap().len() > 50);
-    cgroup.manager.signal_all(Signal::TERM).unwrap();
-    process.0.wait().unwrap();
-    wait_until("all to be gone", || {
-        cgroup.manager.processes().unwrap().is_empty()
-    });
-    cgroup.manager.remove().unwrap();
-}
-
-#[test]
-fn limits_are_read_back_and_updated() {
-    let Some(cgroup) = Cgroup::made_v1("limits") else {
-        return;
-    };
-    let apply = |value| cgroup.manager.apply(&resources(value)).unwrap();
-    apply(json!({
-        "memory": {"limit": 64 << 20, "swap": 128 << 20, "reservation": 32 << 20, "swappiness": 10},
-        "cpu": {"shares": 512, "period": 50000, "quota": 25000, "burst": 1000},
-        "pids": {"limit": 40},
-    }));
-    assert_eq!(cgroup.read("memory", "memory.limit_in_bytes"), "67108864");
-    assert_eq!(
-        cgroup.read("memory", "memory.memsw.limit_in_bytes"),
-        "134217728"
-    );
-    assert_eq!(
-        cgroup.read("memory", "memory.soft_limit_in_bytes"),
-        "33554432"
-    );
-    assert_eq!(cgroup.read("memory", "memory.swappiness"), "10");
-    assert_eq!(cgroup.read("cpu", "cpu.shares"), "512");
-    assert_eq!(cgroup.read("cpu", "cpu.cfs_quota_us"), "25000");
-    assert_eq!(cgroup.read("cpu", "cpu.cfs_burst_us"), "1000");
-    assert_eq!(cgroup.read("pids", "pids.max"), "40");
-
-    // Up and down again: each order is refused by the kernel one of the two times.
-    for size in [512 << 20, 16 << 20] {
-        apply(json!({"memory": {"limit": size, "swap": size}}));
-        assert_eq!(
-            cgroup.read("memory", "memory.limit_in_bytes"),
-            size.to_string()
-        );
-        assert_eq!(
-            cgroup.read("memory", "memory.memsw.limit_in_bytes"),
-            size.to_string()
-        );
-    }
-    apply(json!({"memory": {"limit": -1}, "pids": {"limit": -1}, "cpu": {"quota": -1}}));
-    assert!(cgroup.read("memory", "memory.memsw.limit_in_bytes").len() > 17);
-    assert_eq!(cgroup.read("pids", "pids.max"), "max");
-    assert_eq!(cgroup.read("cpu", "cpu.cfs_quota_us"), "-1");
-    for idle in [1, 0] {
-        apply(json!({"cpu": {"idle": idle}}));
-        assert_eq!(cgroup.read("cpu", "cpu.idle"), idle.to_string());
-    }
-    apply(json!({"cpu": {"period": 200_000, "quota": 100_000}}));
-    apply(json!({"cpu": {"period": 1000, "quota": 1000}}));
-    assert_eq!(cgroup.read("cpu", "cpu.cfs_period_us"), "1000");
-}
-
-#[test]
-fn block_device_limits_are_read_back() {
-    let Some(cgroup) = Cgroup::made_v1("blkio") else {
-        return;
-    };
-    let block = fs::read_dir("/sys/block")
-        .unwrap()
-        .filter_map(|entry| fs::read_to_string(entry.unwrap().path().join("dev")).ok());
-    let Some((major, minor)) = block.take(1).find_map(|dev| {
-        let (major, minor) = dev.trim().split_once(':')?;
-        Some((major.parse::<i64>().unwrap(), minor.parse::<i64>().unwrap()))
-    }) else {
-        eprintln!("skipped: no block device");
-        return;
-    };
-    let device = |rate: u64| json!([{"major": major, "minor": minor, "rate": rate}]);
-    let block_io = json!({
-        "throttleReadBpsDevice": device(1 << 20), "throttleWriteBpsDevice": device(2 << 20),
-        "throttleReadIOPSDevice": device(100), "throttleWriteIOPSDevice": device(200),
-    });
-    cgroup
-        .manager
-        .apply(&resources(json!({"blockIO": block_io})))
-        .unwrap();
-    let read = |file: &str| cgroup.read("blkio", &format!("blkio.throttle.{file}_device"));
-    assert_eq!(read("read_bps"), format!("{major}:{minor} 1048576"));
-    assert_eq!(read("write_iops"), format!("{major}:{minor} 200"));
-    if cgroup.dir("blkio").join("blkio.bfq.weight").exists() {
-        let weight = json!({"blockIO": {"weight": 100}});
-        cgroup.manager.apply(&resources(weight)).unwrap();
-        assert_eq!(cgroup.read("blkio", "blkio.bfq.weight"), "100");
-    } else {
-        eprintln!("skipped: blockIO.weight (the kernel has neither CFQ nor BFQ)");
-    }
 }
 
 #[test]
@@ -229,59 +128,6 @@ fn devices_are_what_the_rules_say() {
 }
 
 #[test]
-fn frozen_processes_stand_still_until_thawed_and_can_be_killed() {
-    let Some(cgroup) = Cgroup::made_v1("freeze") else {
-        return;
-    };
-    let mut process = cgroup.spawn_after("trap 'exit 7' TERM", "while true; do :; done");
-    assert!(!cgroup.manager.is_frozen().unwrap());
-    cgroup.manager.freeze().unwrap();
-    assert!(cgroup.manager.is_frozen().unwrap());
-    cgroup.manager.signal_all(Signal::TERM).unwrap();
-    assert!(cgroup.manager.is_frozen().unwrap(), "a signal resumed it");
-    assert_eq!(process.0.try_wait().unwrap(), None);
-    cgroup.manager.thaw().unwrap();
-    assert_eq!(process.0.wait().unwrap().code(), Some(7));
-
-    let mut process = cgroup.spawn("sleep 60");
-    cgroup.manager.freeze().unwrap();
-    cgroup.manager.signal_all(Signal::KILL).unwrap();
-    process.0.wait().unwrap();
-    cgroup.manager.remove().unwrap();
-}
-
-#[test]
-fn a_cgroup_in_use_or_frozen_is_refused() {
-    let Some(mut cgroup) = Cgroup::made_v1("refuse") else {
-        return;
-    };
-    let none = Resources::default();
-    // Empty and thawed: welcome.
-    drop(cgroup.manager.create(&none).unwrap());
-    let process = cgroup.spawn("sleep 60");
-    let error = cgroup.manager.create(&none).unwrap_err();
-    assert_eq!(error.code(), Code::WrongState);
-    let message = error.to_string();
-    assert!(
-        message.contains("container's cgroup is not empty: 1 process(es) found"),
-        "{message}"
-    );
-    drop(process);
-    wait_until("the process to leave", || {
-        cgroup.manager.processes().unwrap().is_empty()
-    });
-
-    cgroup.manager.freeze().unwrap();
-    let message = cgroup.manager.create(&none).unwrap_err().to_string();
-    assert!(
-        message.contains("container's cgroup unexpectedly frozen"),
-        "{message}"
-    );
-    assert!(cgroup.manager.exists(), "what was there before was removed");
-    cgroup.manager.thaw().unwrap();
-}
-
-#[test]
 fn what_a_failed_create_made_is_removed() {
     let Some(mut cgroup) = Cgroup::new_v1("undo") else {
         return;
@@ -289,7 +135,7 @@ fn what_a_failed_create_made_is_removed() {
     let freezer = cgroup.dir("freezer");
     fs::create_dir_all(&freezer).unwrap();
     fs::write(freezer.join("freezer.state"), "FROZEN").unwrap();
-    cgroup.manager.create(&Resources::default()).unwrap_err();
+    cgroup.create(&Resources::default()).unwrap_err();
     fs::write(freezer.join("freezer.state"), "THAWED").unwrap();
     for path in cgroup.manager.paths() {
         assert_eq!(path.exists(), path == freezer, "{}", path.display());
@@ -302,14 +148,14 @@ fn cpusets_are_inherited_through_new_parents() {
     let Some(mut cgroup) = Cgroup::new_v1("cpuset") else {
         return;
     };
-    drop(cgroup.manager.create(&Resources::default()).unwrap());
+    cgroup.create(&Resources::default()).unwrap();
     let root = fs::read_to_string("/sys/fs/cgroup/cpuset/cpuset.cpus").unwrap();
     assert_eq!(cgroup.read("cpuset", "cpuset.cpus"), root.trim());
     assert!(!cgroup.read("cpuset", "cpuset.mems").is_empty());
     cgroup.manager.remove().unwrap();
 
     let one = resources(json!({"cpu": {"cpus": "0"}}));
-    drop(cgroup.manager.create(&one).unwrap());
+    cgroup.create(&one).unwrap();
     assert_eq!(cgroup.read("cpuset", "cpuset.cpus"), "");
     cgroup.manager.apply(&one).unwrap();
     assert_eq!(cgroup.read("cpuset", "cpuset.cpus"), "0");
@@ -347,37 +193,14 @@ fn sub_cgroups_are_counted_and_removed() {
 }
 
 #[test]
-fn what_cannot_be_removed_is_named() {
-    let Some(cgroup) = Cgroup::made_v1("busy") else {
-        return;
-    };
-    let process = cgroup.spawn("sleep 60");
-    let error = cgroup.manager.remove().unwrap_err().to_string();
-    assert!(
-        error.contains(&format!("still in it: pid {}", process.0.id())),
-        "{error}"
-    );
-}
-
-#[test]
-fn state_survives_json_and_deletes_from_it() {
-    let Some(cgroup) = Cgroup::made_v1("json") else {
-        return;
-    };
-    let text = serde_json::to_string(&cgroup.manager).unwrap();
-    let again: Manager = serde_json::from_str(&text).unwrap();
-    assert_eq!(again, cgroup.manager);
-    again.remove().unwrap();
-    assert!(!cgroup.manager.exists());
-}
-
-#[test]
 fn relative_paths_lie_below_our_own_cgroup() {
     if Cgroup::new_v1("relative").is_none() {
         return;
     }
     let driver = Driver::detect(false, false).unwrap();
-    let manager = driver.manager(None, "tare-test-own").unwrap();
+    let manager = driver
+        .manager(None, &BTreeMap::new(), "tare-test-own")
+        .unwrap();
     let own = fs::read_to_string("/proc/self/cgroup").unwrap();
     let paths: Vec<_> = manager
         .paths()
@@ -394,20 +217,6 @@ fn relative_paths_lie_below_our_own_cgroup() {
         let found = expected.iter().any(|expected| path.ends_with(expected));
         assert!(found, "{path}: {expected:?}");
     }
-}
-
-#[test]
-fn memory_events_count_kills() {
-    let Some(cgroup) = Cgroup::made_v1("oom") else {
-        return;
-    };
-    let limit = json!({"memory": {"limit": 8 << 20, "swap": 8 << 20}});
-    cgroup.manager.apply(&resources(limit)).unwrap();
-    let mut process = cgroup.spawn("x=$(head -c 90000000 /dev/zero | tr '\\0' x)");
-    process.0.wait().unwrap();
-    let events = cgroup.manager.memory_events().unwrap().unwrap();
-    assert!(events.oom_kills > 0);
-    assert_eq!(events.limit, Some(8 << 20));
 }
 
 #[test]

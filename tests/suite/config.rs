@@ -308,9 +308,8 @@ fn no_linux(t: &Sandbox) {
     c.unset("/linux").args(["/bin/true"]);
     c.set("/mounts", json!([])).unset("/hostname").save();
     let script = format!(
-        "exec {} --root {} run -b {} {}",
-        crate::harness::runtime(),
-        t.root().display(),
+        "exec {} run -b {} {}",
+        t.tare_words(),
         c.bundle.display(),
         c.id
     );

@@ -1,7 +1,7 @@
 //! The descriptors that a container is given: those that are named, and no other. What an
 //! attacker would do with more of them is tested in tests/hostile.
 
-use crate::harness::{Container, Sandbox, runtime, tests, wait_for};
+use crate::harness::{Container, Sandbox, tests, wait_for};
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 
@@ -85,9 +85,8 @@ fn listen(t: &Sandbox, c: &Container, options: &str) -> crate::harness::Output {
     t.file("three", "3");
     t.file("four", "4");
     let script = format!(
-        "export LISTEN_FDS=1 LISTEN_PID=$$; exec {} --root {} run {options} -b {} {} 3<{} 4<{}",
-        runtime(),
-        t.root().display(),
+        "export LISTEN_FDS=1 LISTEN_PID=$$; exec {} run {options} -b {} {} 3<{} 4<{}",
+        t.tare_words(),
         c.bundle.display(),
         c.id,
         t.path("three").display(),

@@ -1,5 +1,6 @@
 //! `events`: statistics and want of memory, as runc's JSON.
 
+use crate::harness::limits::{is_v2, need};
 use crate::harness::{Container, Sandbox, skip, tests, wait_for};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -199,12 +200,10 @@ fn intervals(t: &Sandbox) {
 
 /// A container that may use 32 MiB, and has no swap to flee to.
 fn small(t: &Sandbox) -> Container<'_> {
-    if !Path::new("/sys/fs/cgroup/memory").exists() {
-        skip("no memory controller at /sys/fs/cgroup/memory");
-    }
+    need(&["memory"]);
     let mut c = t.container();
     let mut memory = json!({"limit": 32 << 20});
-    if Path::new("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").exists() {
+    if is_v2() || Path::new("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").exists() {
         memory["swap"] = json!(32 << 20);
     }
     c.set("/linux/resources/memory", memory);

@@ -1,6 +1,6 @@
 //! exec: a second process in a container that runs.
 
-use crate::harness::{Container, Sandbox, skip, tests, wait_for};
+use crate::harness::{Container, Sandbox, host, tests, wait_for};
 use std::fs;
 
 tests![
@@ -145,19 +145,26 @@ fn joins_the_cgroup(t: &Sandbox) {
 
 fn sub_cgroup(t: &Sandbox) {
     let c = running(t);
-    let pids = format!("/sys/fs/cgroup/pids/{}", c.id);
-    if !fs::exists(&pids).unwrap() {
-        skip("no pids controller on v1");
-    }
-    fs::create_dir(format!("{pids}/sub")).unwrap();
-    let script = "grep pids: /proc/self/cgroup; grep freezer: /proc/self/cgroup";
+    let sub = c.cgroup("pids").join("sub");
+    fs::create_dir(&sub).unwrap();
+    let script = "grep -E ':(pids|freezer)?:' /proc/self/cgroup";
+    let path = if host::is_v2() { "sub" } else { "pids:sub" };
     let out = c
-        .exec_with(&["--cgroup", "pids:sub"], &["sh", "-c", script])
+        .exec_with(&["--cgroup", path], &["sh", "-c", script])
         .run()
         .ok();
-    let lines: Vec<_> = out.stdout.lines().collect();
-    assert!(lines[0].ends_with(&format!("/{}/sub", c.id)), "{out}");
-    assert!(lines[1].ends_with(&format!("/{}", c.id)), "{out}");
+    let own = host::cgroup(&c.id);
+    let of = |controller: &str| {
+        let mark = format!(":{controller}:");
+        let line = out.stdout.lines().find(|line| line.contains(&mark));
+        line.unwrap_or_else(|| panic!("no {controller}: {out}"))
+    };
+    if host::is_v2() {
+        assert!(of("").ends_with(&format!("{own}/sub")), "{out}");
+    } else {
+        assert!(of("pids").ends_with(&format!("{own}/sub")), "{out}");
+        assert!(of("freezer").ends_with(&own), "{out}");
+    }
     c.delete_force().ok();
     t.assert_nothing_left();
 }

@@ -86,9 +86,8 @@ fn runs(out: Output) -> Output {
 fn run_between(t: &Sandbox, c: &Container, before: &str, after: &str) -> Output {
     c.save();
     let script = format!(
-        "{before} && {} --root {} run -b {} {} && {after}",
-        runtime(),
-        t.root().display(),
+        "{before} && {} run -b {} {} && {after}",
+        t.tare_words(),
         c.bundle.display(),
         c.id
     );

@@ -1,6 +1,6 @@
 //! create, start, state, kill, delete, run: what each does, and what each refuses.
 
-use crate::harness::{DescriptorSocket, Sandbox, make_dir, runtime, skip, tests};
+use crate::harness::{DescriptorSocket, Sandbox, host, make_dir, runtime, skip, tests};
 use serde_json::json;
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -336,6 +336,7 @@ fn relative_paths_are_the_callers(t: &Sandbox) {
     };
     let words = ["--root", "../root", "create", "--pid-file", "pid"];
     t.command(runtime())
+        .args(host::flags())
         .args(words)
         .args(["--console-socket", &name(&console)])
         .args(["--pidfd-socket", &name(&pidfd)])
@@ -370,6 +371,7 @@ fn root_is_made_when_missing(t: &Sandbox) {
     c.args(["true"]).save();
     let root = t.path("some/where/deep");
     t.command(crate::harness::runtime())
+        .args(host::flags())
         .args(["--root", root.to_str().unwrap()])
         .args(["run", "-b", c.bundle.to_str().unwrap(), &c.id])
         .run()
@@ -412,9 +414,8 @@ fn create_does_not_wait_for_the_output_to_close(t: &Sandbox) {
     let mut c = t.container();
     c.args(["sleep", "1000"]).save();
     let script = format!(
-        "exec {} --root {} create -b {} {} >/dev/null 2>&1 </dev/null",
-        crate::harness::runtime(),
-        t.root().display(),
+        "exec {} create -b {} {} >/dev/null 2>&1 </dev/null",
+        t.tare_words(),
         c.bundle.display(),
         c.id
     );

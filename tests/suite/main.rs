@@ -30,6 +30,7 @@ mod robust;
 mod rootfs;
 mod run;
 mod seccomp;
+mod systemd;
 mod tty;
 mod update;
 mod user_namespaces;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         tty::tests(),
         descriptors::tests(),
         cgroups::tests(),
+        systemd::tests(),
         limits::tests(),
         update::tests(),
         events::tests(),

@@ -121,10 +121,9 @@ fn bind_read_only(t: &Sandbox) {
 fn run_with_submount(t: &Sandbox, c: &Container) -> crate::harness::Output {
     c.save();
     let script = format!(
-        "mount -t tmpfs sub {}/sub && exec {} --root {} run -b {} {}",
+        "mount -t tmpfs sub {}/sub && exec {} run -b {} {}",
         t.path("source").display(),
-        crate::harness::runtime(),
-        t.root().display(),
+        t.tare_words(),
         c.bundle.display(),
         c.id
     );
@@ -197,10 +196,9 @@ fn bind_keeps_flags_not_named(t: &Sandbox) {
     let source = t.path("source");
     c.args(["grep", " /tmp ", "/proc/self/mountinfo"]).save();
     let script = format!(
-        "mount -t tmpfs -o noatime,nodev x {} && exec {} --root {} run -b {} {}",
+        "mount -t tmpfs -o noatime,nodev x {} && exec {} run -b {} {}",
         source.display(),
-        crate::harness::runtime(),
-        t.root().display(),
+        t.tare_words(),
         c.bundle.display(),
         c.id
     );

@@ -313,10 +313,9 @@ fn no_mount_namespace(t: &Sandbox) {
     // A runtime that gets it wrong mounts here: in a namespace that ends with the test.
     c.save();
     let run = format!(
-        "cat /proc/self/mountinfo >{before}; {} --root {} run -b {} {}; status=$?; \
+        "cat /proc/self/mountinfo >{before}; {} run -b {} {}; status=$?; \
          cat /proc/self/mountinfo >{after}; exit $status",
-        crate::harness::runtime(),
-        t.root().display(),
+        t.tare_words(),
         c.bundle.display(),
         c.id,
         before = t.path("before").display(),

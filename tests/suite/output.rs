@@ -1,6 +1,6 @@
 //! What the commands print: tables, JSON, logs and errors.
 
-use crate::harness::{Container, Sandbox, tests, wait_for};
+use crate::harness::{Container, Sandbox, host, tests, wait_for};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -300,7 +300,7 @@ fn spec_writes_a_config_that_runs(t: &Sandbox) {
     c.config = serde_json::from_str(&text).unwrap();
     assert_eq!(c.config["process"]["args"], json!(["sh"]));
     assert_eq!(c.config["process"]["terminal"], true);
-    let path = format!("/{}", c.id);
+    let path = host::cgroups_path(&c.id);
     c.set("/process/terminal", json!(false))
         .set("/linux/cgroupsPath", json!(path));
     c.script("hostname; test -c /dev/null && test -d /proc/1 && echo fine");

@@ -1,7 +1,7 @@
 //! What must be true of any moment: nothing is left by a killed runtime, no status is
 //! lost, and containers made at the same time do not disturb each other.
 
-use crate::harness::{Command, Container, Output, Running, Sandbox, runtime, tests};
+use crate::harness::{Command, Container, Output, Running, Sandbox, host, runtime, tests};
 use rustix::process::Signal;
 use serde_json::json;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -302,6 +302,7 @@ fn sigchld_ignored_by_the_caller(t: &Sandbox) {
     let root = t.root();
     t.command("/bin/sh")
         .args(["-c", "trap '' CHLD; exec \"$@\"", "sh", runtime()])
+        .args(host::flags())
         .args(["--root", root.to_str().unwrap(), "run", "--bundle"])
         .args([c.bundle.to_str().unwrap(), &c.id])
         .run()

@@ -51,6 +51,14 @@ impl Journal {
         }
     }
 
+    /// The files that are to be written, by name, and with what: the oldest last.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.way_back.iter().flatten().rev();
+        all.filter_map(|WayBack { path, value }| {
+            Some((path.file_name()?.to_str()?, value.as_str()))
+        })
+    }
+
     /// Undoes all writes, the last one first, so that what the kernel checks against each
     /// other is consistent at every step, as it was on the way here. Returns what could not
     /// be undone.

@@ -5,6 +5,7 @@
 
 mod common;
 mod journal;
+mod unified;
 pub(super) mod v1;
 pub(super) mod v2;
 

@@ -4,10 +4,12 @@
 //! it has nothing of the kind, asking for it is an error (config-linux.md, "Unified").
 
 use super::common::{check, check_shares, cpusets, hugepages, pids, rdma, set, throttles};
+use super::unified::unified;
 use super::{Group, Write};
 use crate::cgroups::files;
 use crate::config::resources::{BlockIo, Cpu, Memory, Resources};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Context, Error, Result};
+use rustix::io::Errno;
 use std::path::Path;
 
 /// All writes for `resources`, but for the devices'. `before` is what was asked for until now,
@@ -137,14 +139,23 @@ fn swap(limit: Option<i64>, swap: Option<i64>, dir: &Path) -> Result<Option<i64>
 
 /// The limit that is set now; none for "max".
 fn memory_max(dir: &Path) -> Result<Option<i64>> {
-    let text = files::read_named(&dir.join("memory.max"))?;
+    let text = now(dir, "memory.max").context(|| "linux.resources.memory.swap")?;
     Ok(text.trim().parse().ok())
 }
 
 /// The quota that is set now: a number or "max".
 fn cpu_quota(dir: &Path) -> Result<String> {
-    let text = files::read_named(&dir.join("cpu.max"))?;
+    let text = now(dir, "cpu.max").context(|| "linux.resources.cpu.period")?;
     Ok(text.split_whitespace().next().unwrap_or("max").to_owned())
+}
+
+/// What a file says, and nothing for a cgroup that systemd is yet to make.
+fn now(dir: &Path, file: &str) -> Result<String> {
+    let path = dir.join(file);
+    match files::read(&path) {
+        Err(Errno::NOENT) if !dir.exists() => Ok(String::new()),
+        read => read.context(|| format!("reading {}", path.display())),
+    }
 }
 
 /// cpu.shares (2 to 262144, by default 1024) as cpu.weight (1 to 10000, by default 100): the
@@ -247,22 +258,6 @@ fn block_io(block_io: &BlockIo) -> Result<Vec<Group>> {
         ("io.max".to_owned(), value)
     }));
     Ok(writes.into_iter().map(|write| Group(vec![write])).collect())
-}
-
-/// Files by name, each line of a value a write: io.max takes one device at a time.
-fn unified(resources: &Resources) -> Result<Vec<Group>> {
-    let mut groups = Vec::new();
-    for (file, value) in &resources.unified {
-        let field = format!("unified[{file:?}]");
-        if file.contains('/') || !file.contains('.') || file.starts_with('.') {
-            let message = format!("linux.resources.{field}: not of the form CONTROLLER.PARAMETER");
-            return Err(Error::new(Code::InvalidConfig, message));
-        }
-        for line in value.lines().filter(|line| !line.trim().is_empty()) {
-            groups.push(Group(vec![Write::new(&field, "", file.clone(), line)]));
-        }
-    }
-    Ok(groups)
 }
 
 #[cfg(test)]
@@ -402,17 +397,5 @@ mod tests {
         let nothing = r#"{"memory":{"kernel":0,"disableOOMKiller":false,"useHierarchy":true},
             "blockIO":{"leafWeight":0},"network":{"classID":0},"pids":{}}"#;
         assert_eq!(writes(nothing), "");
-    }
-
-    #[test]
-    fn unified_files_are_written_line_by_line() {
-        assert_eq!(
-            writes(r#"{"unified":{"io.max":"8:0 rbps=1\n8:16 wiops=2\n","memory.high":"5"}}"#),
-            "io.max 8:0 rbps=1, io.max 8:16 wiops=2, memory.high 5"
-        );
-        for bad in ["../x.y", "plain", ".hidden"] {
-            let json = format!(r#"{{"unified":{{"{bad}":"1"}}}}"#);
-            assert!(error(&json).contains("CONTROLLER.PARAMETER"), "{bad}");
-        }
     }
 }

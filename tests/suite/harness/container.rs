@@ -1,6 +1,6 @@
 //! A container and its bundle: busybox for a rootfs, and a config.json to be edited.
 
-use super::{BUSYBOX, Command, Output, Sandbox, make_dir, wait_for};
+use super::{BUSYBOX, Command, Output, Sandbox, host, make_dir, skip, wait_for};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -219,6 +219,14 @@ impl<'s> Container<'s> {
         self.state()["pid"].as_i64().unwrap() as i32
     }
 
+    /// Its directory in the hierarchy of `controller`; skips the test where that is not there.
+    pub fn cgroup(&self, controller: &str) -> PathBuf {
+        match host::hierarchy(controller) {
+            Some(mount) => mount.join(&host::cgroup(&self.id)[1..]),
+            None => skip(&format!("this host has no {controller} controller")),
+        }
+    }
+
     /// A file of its init in /proc.
     #[track_caller]
     pub fn proc(&self, name: &str) -> PathBuf {
@@ -287,7 +295,7 @@ fn default_config(id: &str) -> Value {
              "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]},
         ],
         "linux": {
-            "cgroupsPath": format!("/{id}"),
+            "cgroupsPath": host::cgroups_path(id),
             "resources": {"devices": [{"allow": false, "access": "rwm"}]},
             "namespaces": namespaces.map(|kind| json!({"type": kind})),
             "maskedPaths": [

@@ -1,16 +1,12 @@
 //! Limits as the files of a container's cgroup say them, on cgroup v1 and on v2.
 
+pub use super::host::is_v2;
 use super::{Container, skip};
 use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const ROOT: &str = "/sys/fs/cgroup";
-
-/// Whether this machine has cgroup v2 alone.
-pub fn is_v2() -> bool {
-    Path::new(ROOT).join("cgroup.controllers").exists()
-}
 
 /// Skips the test where one of these controllers (v1's names) is not here.
 pub fn need(controllers: &[&str]) {

@@ -3,6 +3,7 @@
 
 mod command;
 mod container;
+pub mod host;
 mod leftovers;
 pub mod limits;
 mod terminal;
@@ -193,13 +194,20 @@ impl Sandbox {
         self.made.get()
     }
 
-    /// The runtime with these arguments behind `--root`.
+    /// The runtime with these arguments behind `--root` and what else is global.
     pub fn tare<A: AsRef<str>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let root = self.root();
         self.command(runtime())
             .arg("--root")
             .arg(root.to_str().unwrap())
+            .args(host::flags())
             .args(args)
+    }
+
+    /// The same for a shell's script.
+    pub fn tare_words(&self) -> String {
+        let flags = host::flags().join(" ");
+        format!("{} --root {} {flags}", runtime(), self.root().display())
     }
 
     /// Any program, with its output in files of this sandbox.
