@@ -69,8 +69,9 @@ lint:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run
-	shellcheck tests/engines/{run,load,private-machine,*.sh} tests/runc-compat/{run,*.sh}
-	shellcheck tests/hosts/{run,machine,guest-tests} tests/hosts/guest/{job,as-user}
+	cd tests/engines && shellcheck run load private-machine *.sh
+	cd tests/runc-compat && shellcheck run *.sh
+	cd tests/hosts && shellcheck run machine guest-tests guest/job guest/as-user
 
 # The binary, its man pages and the shells' completions.
 install: tare
