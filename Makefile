@@ -44,15 +44,15 @@ test-engines: tare
 	@RUNTIME=./tare tests/engines/run
 	@if command -v runc >/dev/null; then echo 'the same with runc:'; RUNTIME=runc tests/engines/run; fi
 
-# Our own tests on other kinds of hosts alone (see tests/hosts/run).
-test-hosts: tare
-	-@scripts/setup hosts
-	@RUNTIME=./tare tests/hosts/run
-
 # The same calls to tare and to runc, compared (see tests/runc-compat/README.md).
 compat: tare
 	@scripts/setup engines
 	@RUNTIME=./tare tests/runc-compat/run
+
+# Our own tests on other kinds of hosts alone (see tests/hosts/run).
+test-hosts: tare
+	-@scripts/setup hosts
+	@RUNTIME=./tare tests/hosts/run
 
 # The upstream runtime-tools suite alone.
 conformance: tare
@@ -70,8 +70,9 @@ lint:
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --profile init --package tare-init --features program --bin tare-init -- -D warnings
 	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run
-	shellcheck tests/engines/{run,private-machine,*.sh} tests/runc-compat/{run,*.sh}
-	shellcheck tests/hosts/{run,machine,guest-tests} tests/hosts/guest/{job,as-user}
+	cd tests/engines && shellcheck run load private-machine *.sh
+	cd tests/runc-compat && shellcheck run *.sh
+	cd tests/hosts && shellcheck run machine guest-tests guest/job guest/as-user
 
 # The binary, its man pages and the shells' completions.
 install: tare

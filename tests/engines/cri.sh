@@ -85,6 +85,8 @@ exited() {
 # What the container printed before it ended.
 printed() { # [container's name]
     eventually exited
+    # The shim may still be writing.
+    eventually test -s "/var/tmp/$name-logs/${1:-main}.log"
     cut -d' ' -f4- "/var/tmp/$name-logs/${1:-main}.log"
 }
 

@@ -28,6 +28,9 @@ check_runtime_is_default() {
     has '^tare .*/usr/local/bin/tare'
 }
 
+# A dockerd without a bridge removes the other one's.
+alone="restart_of_engine userns_remap"
+
 # A second dockerd, with state of its own; `docker` then means that one.
 other_dockerd() { # option...
     local dir=/var/tmp/$name
