@@ -12,7 +12,7 @@ ifndef TARE_COMMIT
 export TARE_COMMIT := $(shell git describe --always --dirty --abbrev=40 2>/dev/null)
 endif
 
-.PHONY: tare run test conformance bench lint install clean
+.PHONY: tare run test conformance fuzz bench lint install clean
 
 # The release binary, at ./tare.
 tare:
@@ -36,6 +36,12 @@ test: tare
 conformance: tare
 	@scripts/setup conformance
 	@RUNTIME=./tare tests/oci-conformance/run
+
+# Runs each fuzz target for SECONDS; TARGETS are all of fuzz/fuzz_targets, or those named.
+SECONDS ?= 60
+fuzz:
+	@scripts/setup fuzz
+	fuzz/run $(SECONDS) $(TARGETS)
 
 # Compares with the runtimes found here; ARGS are the benchmark's (see benches/README.md).
 bench:

@@ -135,7 +135,7 @@ fn refused(limit: &Rlimit) -> String {
 /// The one that the kernel refuses, by its place in config.json.
 pub fn set_scheduling(process: &Process) -> Result<()> {
     if let Some(attr) = process.scheduler {
-        schedule::set_scheduler(attr).context(|| "process.scheduler")?;
+        schedule::set_scheduler(0, attr).context(|| "process.scheduler")?;
     }
     if let Some(priority) = process.io_priority {
         schedule::set_io_priority(priority).context(|| "process.ioPriority")?;

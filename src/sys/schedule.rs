@@ -25,14 +25,22 @@ pub struct SchedAttr {
     pub period: u64,
 }
 
-/// Sets this process's scheduling.
+impl SchedAttr {
+    /// Whether fork(2) is refused under it, or takes it back (sched(7)).
+    pub fn bars_fork(&self) -> bool {
+        self.policy == libc::SCHED_DEADLINE as u32
+            || self.flags & libc::SCHED_FLAG_RESET_ON_FORK as u64 != 0
+    }
+}
+
+/// Sets the scheduling of a process, this one for 0.
 ///
 /// # Errors
 /// Those of sched_setattr(2).
-pub fn set_scheduler(mut attr: SchedAttr) -> io::Result<()> {
+pub fn set_scheduler(pid: i32, mut attr: SchedAttr) -> io::Result<()> {
     attr.size = size_of::<SchedAttr>() as u32;
     // SAFETY: `attr` is a C struct with its size in its first field, and outlives the call.
-    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, pid, &raw const attr, 0) }).map(drop)
 }
 
 /// Sets the CPUs that this process may run on: bit n of the words is CPU n.

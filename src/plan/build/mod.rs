@@ -17,6 +17,7 @@ use crate::config::linux::IntelRdt;
 use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
 use crate::hooks::{State, Status};
+use crate::sys::schedule::SchedAttr;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -49,6 +50,8 @@ pub struct Built {
     pub plan: Plan,
     /// For each of `plan.namespaces.join`.
     pub namespaces: Vec<OwnedFd>,
+    /// What the parent sets when the init stage is ready, as that could not branch off under it.
+    pub late_scheduler: Option<SchedAttr>,
 }
 
 /// The plan of a new container.
@@ -85,6 +88,7 @@ pub fn create(config: &Config, request: &Request<'_>) -> Result<Built> {
     Ok(Built {
         plan,
         namespaces: descriptors,
+        late_scheduler: None,
     })
 }
 
@@ -111,6 +115,7 @@ pub fn exec(process: &config::Process, config: &Config, request: ExecRequest) ->
     let in_user_namespace = request.namespaces & libc::CLONE_NEWUSER as u64 != 0;
     let mut planned = process::plan(process, &config.linux, &process.env, in_user_namespace)?;
     planned.affinity = process::affinity(process);
+    let late_scheduler = planned.scheduler.take_if(|attr| attr.bars_fork());
     let (namespaces, descriptors) =
         namespaces::join_container(request.container, request.namespaces, request.setgroups);
     let plan = Plan {
@@ -128,6 +133,7 @@ pub fn exec(process: &config::Process, config: &Config, request: ExecRequest) ->
     Ok(Built {
         plan,
         namespaces: descriptors,
+        late_scheduler,
     })
 }
 
