@@ -54,8 +54,23 @@ pub fn plan(
             }),
         affinity: Affinity::default(),
         apparmor_profile: process.apparmor_profile.clone(),
+        apparmor_stacks: process.apparmor_profile.is_some()
+            && process.no_new_privileges
+            && is_confined(),
         selinux_label: process.selinux_label.clone(),
         seccomp: linux.seccomp.as_ref().map(seccomp::compile).transpose()?,
+    })
+}
+
+/// Whether AppArmor confines this process. If so, and no new privileges may be gained, it lets
+/// go of no profile, and takes another only in addition (crun#1385).
+fn is_confined() -> bool {
+    // The attribute has had a directory of its own since Linux 5.8.
+    let ours = ["apparmor/current", "current"]
+        .iter()
+        .find_map(|name| std::fs::read_to_string(format!("/proc/self/attr/{name}")).ok());
+    ours.is_some_and(|label| {
+        !label.trim_end_matches(['\n', '\0']).is_empty() && !label.starts_with("unconfined")
     })
 }
 
