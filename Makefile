@@ -12,7 +12,7 @@ ifndef TARE_COMMIT
 export TARE_COMMIT := $(shell git describe --always --dirty --abbrev=40 2>/dev/null)
 endif
 
-.PHONY: tare run test conformance fuzz bench lint install clean
+.PHONY: tare run test test-engines conformance fuzz bench lint install clean
 
 # The release binary, at ./tare.
 tare:
@@ -31,6 +31,14 @@ test: tare
 	cargo test
 	-@scripts/setup conformance
 	@RUNTIME=./tare tests/oci-conformance/run
+	-@scripts/setup engines
+	@RUNTIME=./tare tests/engines/run --short
+
+# Real engines use tare, and then runc for comparison (see tests/engines/README.md).
+test-engines: tare
+	@scripts/setup engines
+	@RUNTIME=./tare tests/engines/run
+	@if command -v runc >/dev/null; then echo 'the same with runc:'; RUNTIME=runc tests/engines/run; fi
 
 # The upstream runtime-tools suite alone.
 conformance: tare
@@ -53,6 +61,7 @@ lint:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run
+	shellcheck tests/engines/{run,private-machine,*.sh}
 
 install: tare
 	install -D -m 755 $(OUT)/tare $(DESTDIR)$(PREFIX)/bin/tare

@@ -317,7 +317,7 @@ pub struct Ps {
 #[command(allow_negative_numbers = true)]
 pub struct Update {
     /// Take the limits from a JSON file, as linux.resources has them, or with - from stdin; the
-    /// other limits' flags do not count then
+    /// flags of other limits do not count then
     #[arg(short, long, value_name = "FILE")]
     pub resources: Option<PathBuf>,
     /// Weight of block I/O, 10 to 1000
@@ -368,6 +368,12 @@ pub struct Update {
     /// Most processes and threads at a time; -1 for unlimited
     #[arg(long, value_name = "NUMBER")]
     pub pids_limit: Option<i64>,
+    /// L3 cache, as in linux.intelRdt.l3CacheSchema
+    #[arg(long, value_name = "SCHEMA")]
+    pub l3_cache_schema: Option<String>,
+    /// Memory bandwidth, as in linux.intelRdt.memBwSchema
+    #[arg(long, value_name = "SCHEMA")]
+    pub mem_bw_schema: Option<String>,
     /// The container's id
     #[arg(value_name = "CONTAINER-ID")]
     pub id: String,

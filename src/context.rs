@@ -38,12 +38,11 @@ impl Context {
     }
 }
 
-/// runc's rule: an ordinary user's own directory, also seen from within a user namespace where
-/// the environment still tells of that user.
+/// runc's rule: an ordinary user's own directory, also seen from within a user namespace, unless
+/// that is a whole machine to its root. Podman's conmon has no USER at all.
 fn default_root() -> PathBuf {
-    let user = std::env::var("USER").unwrap_or_default();
     let is_users = !rustix::process::geteuid().is_root()
-        || (is_rootless() && !user.is_empty() && user != "root");
+        || (is_rootless() && std::env::var_os("USER").is_none_or(|user| user != "root"));
     match std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
         Some(dir) if is_users => PathBuf::from(dir).join("tare"),
         _ => PathBuf::from("/run/tare"),

@@ -11,6 +11,7 @@ use crate::error::{Code, Context, Error, Result};
 use crate::handover;
 use crate::hooks::Status;
 use crate::host_mounts;
+use crate::intel_rdt::Groups;
 use crate::launch::agent::Agent;
 use crate::launch::{self, HELD_BACK, Launch, Running, Runtime};
 use crate::notify;
@@ -202,6 +203,9 @@ fn bring_up(
     directory.write(record)?;
     record.cgroups.apply(&resources)?;
     record.cgroups.apply_devices(&resources.devices)?;
+    if let (Some(groups), Some(rdt)) = (&record.intel_rdt, &config.linux.intel_rdt) {
+        groups.make(rdt)?;
+    }
     let owned_by_container = owns_cgroup(config, &built);
     let gate = gate::make(directory.as_fd())?;
     let mut launched = launch::launch(Launch {
@@ -218,6 +222,9 @@ fn bring_up(
         }),
         agent: Agent::of(config, record.state(Status::Creating)),
     })?;
+    if let Some(groups) = &record.intel_rdt {
+        groups.add(launched.pid.as_raw_nonzero().get())?;
+    }
     if owned_by_container {
         let user = config.require_process()?.user.uid;
         record.cgroups.delegate(host_uid(launched.pid, user)?)?;
@@ -295,6 +302,10 @@ fn intent(wanted: &Wanted<'_>, cgroups: Manager, built: &Built) -> Result<Record
         mounts_before: host_mounts::before(plan)?,
         owns_cgroups: false,
         cgroups,
+        intel_rdt: match &config.linux.intel_rdt {
+            Some(rdt) => Some(Groups::planned(rdt, wanted.id.as_str())?),
+            None => None,
+        },
         namespaces: plan.namespaces.new | joined,
         setgroups: plan.namespaces.setgroups,
         keyring: plan.keyring.clone(),

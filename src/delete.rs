@@ -114,6 +114,9 @@ pub fn destroy(directory: &Directory, record: &Record) -> Result<()> {
     if !record.is_mere_intent() {
         record.cgroups.remove()?;
     }
+    if let Some(groups) = &record.intel_rdt {
+        groups.remove()?;
+    }
     host_mounts::remove(record)?;
     for hook in &record.poststop {
         // A failing poststop hook is logged, and the others run (runtime.md, "Lifecycle", step 13).

@@ -63,6 +63,9 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
         runtime: None,
         agent: Agent::of(&config, record.state(directory.status(&record)?)),
     })?;
+    if let Some(groups) = &record.intel_rdt {
+        groups.add(launched.pid.as_raw_nonzero().get())?;
+    }
     if args.detach {
         handover::terminal(launched.terminal.take(), args.console_socket.as_deref())?;
     }

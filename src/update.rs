@@ -3,15 +3,18 @@
 //! All that is asked for is in force afterwards and recorded, or nothing of it.
 
 use crate::cli;
+use crate::config::linux::IntelRdt;
 use crate::config::resources::{BlockIo, Cpu, Memory, Pids, Resources};
 use crate::config::{self, Document};
 use crate::container::{ContainerId, Directory, Record, directory};
 use crate::context::Context as Globals;
 use crate::error::{Code, Error, Result};
 use crate::hooks::Status;
+use crate::intel_rdt::Groups;
 use crate::spawn::HELD_BACK;
 use crate::sys::signals::{self, SignalSet};
-use serde_json::json;
+use rustix::process::Pid;
+use serde_json::{Value, json};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -21,24 +24,85 @@ use std::path::Path;
 /// Where the container does not run, or a limit is refused: no limit is changed then.
 pub fn run(globals: &Globals, args: &cli::Update) -> Result<()> {
     let directory = globals.root.open(&ContainerId::new(&args.id)?)?;
-    let resources = resources(args)?;
+    let change = Change {
+        resources: resources(args)?,
+        rdt: IntelRdt {
+            l3_cache_schema: args.l3_cache_schema.clone().filter(|text| !text.is_empty()),
+            mem_bw_schema: args.mem_bw_schema.clone().filter(|text| !text.is_empty()),
+            ..IntelRdt::default()
+        },
+    };
     let _lock = directory.lock(directory::PATIENCE)?;
     let record = directory.read()?;
     check_status(&directory, &record)?;
     // Interrupted, it would leave the half of it.
     signals::block(&SignalSet::of(HELD_BACK));
-    change(&directory, &record, &resources)
+    change.make(&directory, record)
 }
 
-fn change(directory: &Directory, record: &Record, resources: &Resources) -> Result<()> {
-    let document = Document::regular(&directory.config_path())?;
-    let before = config::checked(&document)?;
-    let before = before.linux.resources.unwrap_or_default();
-    let after = config::merged(document.text(), json!({"linux": {"resources": resources}}))?;
-    let changes = record.cgroups.update(&before, resources)?;
-    directory
-        .replace_config(&after)
-        .map_err(|error| changes.roll_back(error))
+/// What is to be changed.
+struct Change {
+    resources: Resources,
+    rdt: IntelRdt,
+}
+
+impl Change {
+    /// Makes all of it, step by step; the step that fails takes those before it back.
+    fn make(&self, directory: &Directory, mut record: Record) -> Result<()> {
+        let document = Document::regular(&directory.config_path())?;
+        let linux = config::checked(&document)?.linux;
+        let before = linux.resources.unwrap_or_default();
+        let after = config::merged(document.text(), self.as_config())?;
+        if self.changes_schemata() && record.intel_rdt.is_none() {
+            make_groups(directory, &mut record)?;
+        }
+        let groups = record
+            .intel_rdt
+            .as_ref()
+            .filter(|_| self.changes_schemata());
+        let limits = record.cgroups.update(&before, &self.resources)?;
+        let schemata = match groups.map(|groups| groups.update(&self.rdt)).transpose() {
+            Ok(schemata) => schemata,
+            Err(error) => return Err(limits.roll_back(error)),
+        };
+        directory.replace_config(&after).map_err(|error| {
+            let error = limits.roll_back(error);
+            match groups
+                .zip(schemata)
+                .map(|(groups, old)| groups.restore(&old))
+            {
+                Some(Err(failure)) => error.followed_by(failure),
+                _ => error,
+            }
+        })
+    }
+
+    /// The part of config.json that this sets.
+    fn as_config(&self) -> Value {
+        let mut linux = json!({"resources": self.resources});
+        if self.changes_schemata() {
+            linux["intelRdt"] = json!(self.rdt);
+        }
+        json!({"linux": linux})
+    }
+
+    fn changes_schemata(&self) -> bool {
+        self.rdt != IntelRdt::default()
+    }
+}
+
+/// Gives a container that is in no groups of resctrl its own, with all that runs in it.
+fn make_groups(directory: &Directory, record: &mut Record) -> Result<()> {
+    let none = IntelRdt::default();
+    let groups = Groups::planned(&none, &record.id)?;
+    record.intel_rdt = Some(groups.clone());
+    directory.write(record)?;
+    groups.make(&none)?;
+    groups.add_running(|| {
+        let processes = record.cgroups.processes()?;
+        let number = |pid: Pid| pid.as_raw_nonzero().get();
+        Ok(processes.into_iter().map(number).collect())
+    })
 }
 
 fn check_status(directory: &Directory, record: &Record) -> Result<()> {

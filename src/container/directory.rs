@@ -4,24 +4,22 @@ use super::gate;
 use super::id::ContainerId;
 use super::record::Record;
 use crate::error::{Code, Context, Error, Result};
+use crate::flock;
 use crate::hooks::Status;
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const LOCK: &str = "lock";
 const STATE: &str = "state.json";
 
 /// How long another command may be at work on the container before we give up.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Between two looks at a lock that somebody else has.
-const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 const CONFIG: &str = "config.json";
 
@@ -148,24 +146,13 @@ impl Directory {
             Err(Errno::NOENT) => return Err(not_found(&self.id())),
             other => other.context(doing)?,
         };
-        let deadline = Instant::now() + patience;
-        // Mostly it is an init stage that is just letting go.
-        let mut pause = Duration::from_micros(50);
-        loop {
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Lock(file)),
-                Err(Errno::WOULDBLOCK) if Instant::now() < deadline => {
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                Err(Errno::WOULDBLOCK) => {
-                    let message =
-                        format!("{}: another command is at work on the container", doing());
-                    return Err(Error::new(Code::Timeout, message));
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(Error::system(doing(), error)),
+        match flock::exclusive(&file, patience) {
+            Ok(()) => Ok(Lock(file)),
+            Err(Errno::WOULDBLOCK) => {
+                let message = format!("{}: another command is at work on the container", doing());
+                Err(Error::new(Code::Timeout, message))
             }
+            Err(error) => Err(Error::system(doing(), error)),
         }
     }
 

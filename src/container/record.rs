@@ -7,6 +7,7 @@
 use super::process::HostProcess;
 use crate::cgroups::Manager;
 use crate::hooks::{Hook, State, Status};
+use crate::intel_rdt::Groups;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ pub struct Record {
     /// Whether the cgroups are known to be this container's: until then, who is in them may be
     /// another's, who named the same path.
     pub owns_cgroups: bool,
+    /// Its groups in resctrl.
+    pub intel_rdt: Option<Groups>,
     /// Without a mount namespace: what was mounted at and below the rootfs before. All that is
     /// there besides is the container's, and goes with it.
     pub mounts_before: Option<Vec<PathBuf>>,

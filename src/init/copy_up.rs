@@ -10,15 +10,20 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Copies the contents of the directory `from` into the directory `to`.
+/// Copies the contents of the directory `from` into the directory `to`, and its owner where
+/// the tmpfs was not given one. It has its mode already, from an option or from `from`.
 ///
 /// # Errors
 /// The entry that cannot be copied, by name.
-pub fn contents(from: impl AsFd, to: impl AsFd) -> Result<()> {
+pub fn contents(from: impl AsFd, to: impl AsFd, owner_too: bool) -> Result<()> {
     let (from, to) = (reopen(from.as_fd())?, reopen(to.as_fd())?);
     let stat = rustix::fs::fstat(&from).context(|| "tmpcopyup")?;
     directory(&from, &to).context(|| "tmpcopyup")?;
-    attributes(to.as_fd(), &stat).context(|| "tmpcopyup")
+    if owner_too {
+        let (uid, gid) = owner(&stat);
+        rustix::fs::fchown(&to, Some(uid), Some(gid)).context(|| "tmpcopyup")?;
+    }
+    Ok(())
 }
 
 /// An `O_PATH` descriptor opened for reading.

@@ -138,7 +138,8 @@ fn file_system(root: &Root, mount: &Mount, fs: &FileSystem) -> Result<Option<Def
         open_target(root, &mount.destination, Want::Directory, &fresh)?
     };
     if fs.copy_up {
-        copy_up::contents(&target, &fresh)?;
+        let owned = fs.options.iter().any(|o| o.key == "uid" || o.key == "gid");
+        copy_up::contents(&target, &fresh, !owned)?;
     }
     attach(&fresh, &target)?;
     apply(&fresh, mount.recursive, true)?;

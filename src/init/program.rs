@@ -71,12 +71,17 @@ fn unusable(name: &str, error: Errno) -> Error {
         Errno::NOENT | Errno::NOTDIR => Code::ProgramNotFound,
         _ => Code::ProgramNotExecutable,
     };
-    let doing = match error {
+    let error = match error {
         // As Go's os/exec puts it.
-        Errno::NOENT | Errno::NOTDIR => format!("exec: {name:?}: stat {name}"),
-        _ => format!("exec: {name:?}"),
+        Errno::NOENT | Errno::NOTDIR => {
+            Error::system(format!("exec: {name:?}: stat {name}"), error)
+        }
+        // What execve(2) says, and what older versions of dockerd look for.
+        Errno::ISDIR => Error::system(format!("exec: {name:?}"), Errno::ACCESS)
+            .hint("it is a directory"),
+        _ => Error::system(format!("exec: {name:?}"), error),
     };
-    Error::system(doing, error).with_code(code)
+    error.with_code(code)
 }
 
 /// Executes `path`. Returns only where it fails, with the reason as precise as can be had.

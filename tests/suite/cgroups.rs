@@ -1,11 +1,11 @@
 //! cgroups: where a container is, what it may use, and that nothing of it stays.
 
-use crate::harness::limits::{is_v2, need};
+use crate::harness::limits::{check, is_v2, need};
 use crate::harness::{Command, Container, Running, Sandbox, skip, tests, wait_for};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 tests![
     container_is_in_every_hierarchy,
@@ -23,16 +23,6 @@ tests![
     frozen_cgroup_is_refused,
     non_empty_cgroup_is_refused,
     empty_cgroup_is_taken,
-    memory_limits,
-    memory_limit_is_enforced,
-    pids_limit,
-    pids_limit_unlimited,
-    cpu_limits,
-    cpuset,
-    docker_zeroes_mean_unset,
-    limit_that_the_kernel_refuses,
-    half_a_megabyte_suffices,
-    processes_of_exec_are_limited,
     exec_after_the_cgroup_moved,
     same_cgroup_at_the_same_time,
     too_little_memory_to_start,
@@ -40,36 +30,35 @@ tests![
     not_owned_where_it_is_read_only,
 ];
 
-/// The container's directory in one hierarchy; skips where that is not mounted.
+/// Where the container's cgroup is, or will be: in v1's hierarchy of the controller, or in
+/// v2's. Skips where there is no such controller.
 fn dir(c: &Container, controller: &str) -> PathBuf {
-    let root = PathBuf::from("/sys/fs/cgroup").join(controller);
-    if !root.join("tasks").exists() {
-        skip(&format!("no {controller} controller on v1"));
+    let root = PathBuf::from("/sys/fs/cgroup");
+    if is_v2() {
+        return root.join(&c.id);
     }
-    root.join(&c.id)
+    need(&[controller]);
+    root.join(controller).join(&c.id)
 }
 
-fn value(c: &Container, controller: &str, file: &str) -> String {
-    let path = dir(c, controller).join(file);
-    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    text.trim().into()
+/// Freezes a cgroup, or lets it go on.
+fn set_frozen(freezer: &Path, frozen: bool) {
+    let (file, value) = match (is_v2(), frozen) {
+        (true, frozen) => ("cgroup.freeze", if frozen { "1" } else { "0" }),
+        (false, true) => ("freezer.state", "FROZEN"),
+        (false, false) => ("freezer.state", "THAWED"),
+    };
+    fs::write(freezer.join(file), value).unwrap();
 }
 
-fn with_resources(t: &Sandbox, resources: Value) -> Container<'_> {
-    let mut c = t.container();
-    c.set("/linux/resources", resources);
-    c.run_sleeping();
-    c
-}
-
-/// Controller list and path of each line of /proc/PID/cgroup, without v2's.
+/// Controller list and path of each line of /proc/PID/cgroup; on a host with v1 without v2's.
 fn placed(c: &Container) -> Vec<(String, String)> {
     let text = fs::read_to_string(c.proc("cgroup")).unwrap();
     text.lines()
         .filter_map(|line| {
             let mut parts = line.splitn(3, ':').skip(1);
             let pair = (parts.next()?.to_owned(), parts.next()?.to_owned());
-            (!pair.0.is_empty()).then_some(pair)
+            (is_v2() || !pair.0.is_empty()).then_some(pair)
         })
         .collect()
 }
@@ -78,9 +67,7 @@ fn container_is_in_every_hierarchy(t: &Sandbox) {
     let mut c = t.container();
     c.run_sleeping();
     let found = placed(&c);
-    if found.is_empty() {
-        skip("no v1 hierarchies");
-    }
+    assert!(!found.is_empty());
     for (controllers, path) in found {
         assert_eq!(path, format!("/{}", c.id), "{controllers}");
     }
@@ -96,14 +83,17 @@ fn nested_path(t: &Sandbox) {
     }
     c.delete_force().ok();
     // The parents may be other containers' as well, and stay; nothing of ours is in them.
-    for entry in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-        assert!(!entry.path().join(&path[1..]).exists(), "{entry:?}");
-        let _ = fs::remove_dir(entry.path().join(&c.id).join("deep"));
-        let _ = fs::remove_dir(entry.path().join(&c.id));
+    let root = PathBuf::from("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(&root).unwrap().flatten();
+    let hierarchies: Vec<_> = hierarchies.map(|entry| entry.path()).collect();
+    for hierarchy in hierarchies.iter().chain([&root]) {
+        assert!(!hierarchy.join(&path[1..]).exists(), "{hierarchy:?}");
+        let _ = fs::remove_dir(hierarchy.join(&c.id).join("deep"));
+        let _ = fs::remove_dir(hierarchy.join(&c.id));
     }
 }
 
-/// Below the cgroup of whoever calls the runtime.
+/// Below the cgroup of whoever calls the runtime, and on v2 beside it.
 fn relative_path(t: &Sandbox) {
     let mut c = t.container();
     let path = c.id.clone();
@@ -166,9 +156,13 @@ fn gone_after_run(t: &Sandbox) {
 fn gone_with_sub_cgroups(t: &Sandbox) {
     let mut c = t.container();
     c.run_sleeping();
-    let _ = dir(&c, "pids");
-    for controller in ["pids", "memory", "systemd"] {
-        let dir = PathBuf::from("/sys/fs/cgroup").join(controller).join(&c.id);
+    let hierarchies: &[&str] = if is_v2() {
+        &[""]
+    } else {
+        &["pids", "memory", "systemd"]
+    };
+    for hierarchy in hierarchies {
+        let dir = PathBuf::from("/sys/fs/cgroup").join(hierarchy).join(&c.id);
         if dir.exists() {
             fs::create_dir_all(dir.join("sub/sub")).unwrap();
         }
@@ -183,7 +177,11 @@ fn pause_freezes(t: &Sandbox) {
     let run = c.run_with(&["--detach"]).run().ok();
     wait_for("a tick", || run.later().contains("tick"));
     c.verb(&["pause"]).run().ok();
-    assert_eq!(value(&c, "freezer", "freezer.state"), "FROZEN");
+    check(
+        &c,
+        ("freezer/freezer.state", "FROZEN"),
+        ("cgroup.freeze", "1"),
+    );
     let before = run.later();
     std::thread::sleep(std::time::Duration::from_millis(200));
     assert_eq!(run.later(), before);
@@ -224,11 +222,11 @@ fn frozen_cgroup_is_refused(t: &Sandbox) {
     let mut c = t.container();
     let freezer = dir(&c, "freezer");
     fs::create_dir(&freezer).unwrap();
-    fs::write(freezer.join("freezer.state"), "FROZEN").unwrap();
+    set_frozen(&freezer, true);
     c.args(["true"]);
     let out = c.run();
-    let _ = fs::write(freezer.join("freezer.state"), "THAWED");
-    let _ = fs::remove_dir(&freezer);
+    set_frozen(&freezer, false);
+    fs::remove_dir(&freezer).unwrap();
     out.fails().mentions("frozen");
     t.assert_nothing_left();
 }
@@ -258,102 +256,10 @@ fn empty_cgroup_is_taken(t: &Sandbox) {
     t.assert_nothing_left();
 }
 
-fn memory_limits(t: &Sandbox) {
-    let mib = 1 << 20;
-    let c = with_resources(
-        t,
-        json!({"memory": {"limit": 64 * mib, "reservation": 32 * mib, "swappiness": 42}}),
-    );
-    assert_eq!(
-        value(&c, "memory", "memory.limit_in_bytes"),
-        (64 * mib).to_string()
-    );
-    assert_eq!(
-        value(&c, "memory", "memory.soft_limit_in_bytes"),
-        (32 * mib).to_string()
-    );
-    assert_eq!(value(&c, "memory", "memory.swappiness"), "42");
-}
-
-fn memory_limit_is_enforced(t: &Sandbox) {
-    let mut c = t.container();
-    let _ = dir(&c, "memory");
-    c.set("/linux/resources/memory", json!({"limit": 8 << 20}));
-    c.mount("/tmp", "tmpfs", "tmpfs", &[]);
-    // The shell is killed, or what it runs.
-    c.script("head -c 64m /dev/zero >/tmp/file").run().fails();
-    t.assert_nothing_left();
-}
-
-fn pids_limit(t: &Sandbox) {
-    let mut c = with_resources(t, json!({"pids": {"limit": 20}}));
-    assert_eq!(value(&c, "pids", "pids.max"), "20");
-    c.delete_force().ok();
-    c.script("for i in $(busybox seq 50); do sleep 1000 & done; wait");
-    c.run().fails().says("can't fork");
-}
-
-fn pids_limit_unlimited(t: &Sandbox) {
-    let c = with_resources(t, json!({"pids": {"limit": -1}}));
-    assert_eq!(value(&c, "pids", "pids.max"), "max");
-    let c = with_resources(t, json!({"pids": {}}));
-    assert_eq!(value(&c, "pids", "pids.max"), "max");
-}
-
-fn cpu_limits(t: &Sandbox) {
-    let c = with_resources(
-        t,
-        json!({"cpu": {"shares": 512, "quota": 50000, "period": 100000}}),
-    );
-    assert_eq!(value(&c, "cpu", "cpu.shares"), "512");
-    assert_eq!(value(&c, "cpu", "cpu.cfs_quota_us"), "50000");
-    assert_eq!(value(&c, "cpu", "cpu.cfs_period_us"), "100000");
-}
-
-fn cpuset(t: &Sandbox) {
-    let c = with_resources(t, json!({"cpu": {"cpus": "0", "mems": "0"}}));
-    assert_eq!(value(&c, "cpuset", "cpuset.cpus"), "0");
-    c.exec(&["grep", "Cpus_allowed_list", "/proc/self/status"])
-        .ok()
-        .prints("Cpus_allowed_list:\t0");
-}
-
-fn docker_zeroes_mean_unset(t: &Sandbox) {
-    let c = with_resources(
-        t,
-        json!({"cpu": {"shares": 0, "quota": 0, "period": 0}, "blockIO": {"weight": 0},
-               "memory": {"disableOOMKiller": false}, "pids": {}}),
-    );
-    assert_eq!(value(&c, "cpu", "cpu.shares"), "1024");
-    assert_eq!(value(&c, "cpu", "cpu.cfs_quota_us"), "-1");
-}
-
-fn limit_that_the_kernel_refuses(t: &Sandbox) {
-    let mut c = t.container();
-    let _ = dir(&c, "cpuset");
-    c.set("/linux/resources/cpu", json!({"cpus": "4000"}));
-    c.args(["true"]).run().fails().says("cpuset.cpus");
-    t.assert_nothing_left();
-}
-
-/// What is set up in the container counts against its limit: it must be next to nothing.
-fn half_a_megabyte_suffices(t: &Sandbox) {
-    let mut c = t.container();
-    let _ = dir(&c, "memory");
-    c.set("/linux/resources/memory", json!({"limit": 512 << 10}));
-    c.args(["true"]).run().ok();
-}
-
-fn processes_of_exec_are_limited(t: &Sandbox) {
-    let c = with_resources(t, json!({"pids": {"limit": 3}}));
-    c.exec(&["sh", "-c", "sleep 1 & sleep 1 & sleep 1 & wait"])
-        .fails()
-        .says("can't fork");
-}
-
 /// An init that moves itself into a sub-cgroup takes nobody along, and loses no one.
 fn exec_after_the_cgroup_moved(t: &Sandbox) {
-    let c = with_resources(t, json!({"devices": [{"allow": false, "access": "rwm"}]}));
+    let mut c = t.container();
+    c.run_sleeping();
     let sub = dir(&c, "pids").join("sub");
     fs::create_dir(&sub).unwrap();
     fs::write(sub.join("cgroup.procs"), c.pid().to_string()).unwrap();

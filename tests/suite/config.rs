@@ -328,7 +328,6 @@ fn real_configs_of_engines_are_read(t: &Sandbox) {
         .set("/process/apparmorProfile", json!(""))
         .set("/process/selinuxLabel", json!(""))
         .set("/linux/mountLabel", json!(""))
-        .set("/linux/intelRdt", json!({}))
         .set("/process/consoleSize", json!({"height": 0, "width": 0}))
         .set(
             "/linux/resources/blockIO",

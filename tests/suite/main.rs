@@ -19,6 +19,7 @@ mod hooks;
 mod idmap;
 mod kill;
 mod lifecycle;
+mod limits;
 mod mount_options;
 mod mounts;
 mod namespaces;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         tty::tests(),
         descriptors::tests(),
         cgroups::tests(),
+        limits::tests(),
         update::tests(),
         events::tests(),
         config::tests(),

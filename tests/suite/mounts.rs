@@ -18,6 +18,7 @@ tests![
     tmpfs_size_and_mode,
     tmpfs_takes_mode_of_the_directory,
     tmpcopyup,
+    tmpcopyup_keeps_the_mode_that_is_asked_for,
     relative_destination,
     mounts_in_order,
     mount_over_a_file,
@@ -206,6 +207,15 @@ fn tmpcopyup(t: &Sandbox) {
         fs::read_to_string(c.rootfs("tmp/dir/file")).unwrap(),
         "copied"
     );
+}
+
+/// Podman adds tmpcopyup to every --tmpfs, and to those with a mode too.
+fn tmpcopyup_keeps_the_mode_that_is_asked_for(t: &Sandbox) {
+    let mut c = t.container();
+    fs::create_dir(c.rootfs("scratch")).unwrap();
+    c.mount("/scratch", "tmpfs", "tmpfs", &["tmpcopyup", "mode=1777"]);
+    c.args(["stat", "-c", "%a", "/scratch"]);
+    c.run().ok().prints("1777");
 }
 
 /// The spec has it deprecated: relative to the root.

@@ -23,6 +23,7 @@ tests![
     cpu_period_without_a_quota,
     nonsense_is_refused,
     obsolete_flags,
+    schemas_take_resctrl,
 ];
 
 const MIB: i64 = 1 << 20;
@@ -459,4 +460,34 @@ fn obsolete_flags(t: &Sandbox) {
     .ok();
     out.says("--kernel-memory has no effect")
         .says("--kernel-memory-tcp has no effect");
+}
+
+/// Classes of service themselves are tested on a made-up tree (src/intel_rdt/tests.rs).
+fn schemas_take_resctrl(t: &Sandbox) {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    if mounts.contains(" - resctrl ") {
+        skip("resctrl is mounted");
+    }
+    let words = "linux.intelRdt: there is no resctrl file system";
+    for rdt in [
+        json!({}),
+        json!({"closID": "gold"}),
+        json!({"schemata": ["L3:0=f"]}),
+    ] {
+        let mut c = t.container();
+        c.set("/linux/intelRdt", rdt).args(["true"]);
+        c.run().fails().says(words);
+    }
+    t.assert_nothing_left();
+    need(&["pids"]);
+    let c = running(t, json!({"pids": {"limit": 30}}));
+    let schemas: [&[&str]; 2] = [
+        &["--l3-cache-schema", "L3:0=f"],
+        &["--mem-bw-schema=MB:0=20"],
+    ];
+    for schema in schemas {
+        let flags = [schema, &["--pids-limit", "40"]].concat();
+        update(&c, &flags).fails().says(words);
+        check_pids(&c, "30");
+    }
 }

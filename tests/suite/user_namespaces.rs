@@ -1,6 +1,6 @@
 //! User namespaces: mappings, joining, and what root in one may do.
 
-use crate::harness::{Container, Sandbox, tests};
+use crate::harness::{Container, Sandbox, runtime, tests};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,6 +12,7 @@ tests![
     user_namespace_joined,
     user_namespace_without_mappings,
     mappings_without_user_namespace,
+    state_of_a_user_namespace_is_the_users,
 ];
 
 fn namespace_of(pid: &str, name: &str) -> String {
@@ -123,4 +124,25 @@ fn mappings_without_user_namespace(t: &Sandbox) {
     );
     c.args(["true"]).run().fails().says("uidMappings");
     t.assert_nothing_left();
+}
+
+/// Podman without root calls as root of a user namespace; conmon tells nothing but the
+/// directory.
+fn state_of_a_user_namespace_is_the_users(t: &Sandbox) {
+    let c = t.container();
+    c.save();
+    let run = |user: &[&str], dir: &str| {
+        let dir = t.dir(dir);
+        let own = format!("XDG_RUNTIME_DIR={}", dir.display());
+        t.command("unshare")
+            .args(["--user", "--map-root-user", "env", "-u", "USER", &own])
+            .args(user)
+            .args([runtime(), "run", "--bundle", c.bundle.to_str().unwrap()])
+            .arg(&c.id)
+            .run();
+        fs::read_dir(dir).unwrap().count()
+    };
+    assert_eq!(run(&[], "nobody's"), 1);
+    assert_eq!(run(&["USER=somebody"], "somebody's"), 1);
+    assert_eq!(run(&["USER=root"], "root's"), 0);
 }

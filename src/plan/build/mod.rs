@@ -13,7 +13,6 @@ pub use namespaces::needs_helper;
 
 use super::{Hooks, Plan, Sysctl, Terminal};
 use crate::cgroups::Manager;
-use crate::config::linux::IntelRdt;
 use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
 use crate::hooks::{State, Status};
@@ -58,9 +57,8 @@ pub struct Built {
 ///
 /// # Errors
 /// What the system cannot do for this config: a namespace path of the wrong kind, a missing
-/// rootfs, a part of the config that this build does not implement.
+/// rootfs.
 pub fn create(config: &Config, request: &Request<'_>) -> Result<Built> {
-    refuse_unimplemented(config)?;
     let (namespaces, descriptors) = namespaces::plan(&config.linux)?;
     let process = config.require_process()?;
     let mut env = process.env.clone();
@@ -135,25 +133,6 @@ pub fn exec(process: &config::Process, config: &Config, request: ExecRequest) ->
         namespaces: descriptors,
         late_scheduler,
     })
-}
-
-/// A part of the config that is not implemented must stop the container, never be ignored.
-fn refuse_unimplemented(config: &Config) -> Result<()> {
-    let refuse = |what: &str| {
-        Err(Error::new(
-            Code::Unsupported,
-            format!("{what}: this build of tare cannot do it"),
-        ))
-    };
-    if config
-        .linux
-        .intel_rdt
-        .as_ref()
-        .is_some_and(|rdt| *rdt != IntelRdt::default())
-    {
-        return refuse("linux.intelRdt");
-    }
-    Ok(())
 }
 
 fn terminal(process: &config::Process) -> Option<Terminal> {

@@ -1,0 +1,42 @@
+# shellcheck shell=bash
+# Podman of an ordinary user, with conmon and slirp4netns.
+
+# shellcheck source=podman.sh
+. "$engines/podman.sh"
+
+# Every Podman takes from the storage's directories the permission to pass through that
+# this check's Podman gives them.
+alone="userns"
+
+short="run exit_code exit_code_126_127 exec"
+
+missing() {
+    need podman podman conmon conmon newuidmap uidmap slirp4netns slirp4netns fuse-overlayfs fuse-overlayfs setpriv util-linux
+}
+
+# Whoever calls, as the user; in a directory that the user may be in.
+as_user() { # command...
+    cd /home/engines || return
+    setpriv --reuid 4242 --regid 4242 --clear-groups --inh-caps=-all \
+        env -i HOME=/home/engines USER=engines XDG_RUNTIME_DIR=/run/user/4242 PATH="$PATH" "$@"
+}
+export -f as_user
+
+engine() { as_user podman "$@"; }
+export -f engine
+# What podman.sh's own checks call.
+podman() { engine "$@"; }
+export -f podman
+with_terminal_engine() { as_user bash -c "$(declare -f with_terminal); with_terminal podman \"\$@\"" terminal "$@"; }
+
+start() {
+    configure
+    echo 'engines:x:4242:4242:engines:/home/engines:/bin/bash' >>/etc/passwd
+    echo 'engines:x:4242:' >>/etc/group
+    echo 'engines:100000:65536' | tee /etc/subuid >/etc/subgid
+    mkdir -p /home/engines /run/user/4242
+    mount -t tmpfs -o mode=700,uid=4242,gid=4242 home /home/engines
+    chown 4242:4242 /run/user/4242
+    chmod 644 "$archive"
+    engine load --input "$archive"
+}
