@@ -60,7 +60,7 @@ lint:
 	@scripts/setup lint
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run
+	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run fuzz/run
 	shellcheck tests/engines/{run,private-machine,*.sh}
 
 install: tare

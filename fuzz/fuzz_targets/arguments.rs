@@ -11,7 +11,9 @@ use tare::cli::Cli;
 
 fuzz_target!(|line: &[u8]| {
     let words = line.split(|&byte| byte == b' ');
-    let words: Vec<OsString> = words.map(|word| OsString::from_vec(word.to_owned())).collect();
+    let words: Vec<OsString> = words
+        .map(|word| OsString::from_vec(word.to_owned()))
+        .collect();
     let count = words.len();
     let once = normalised(Cli::command, words);
     assert!(once.len() <= count);

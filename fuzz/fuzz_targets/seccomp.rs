@@ -7,11 +7,18 @@
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use tare::config::seccomp::Seccomp;
-use tare::seccomp::interpreter::{Data, check, plain_reading, run};
 use tare::seccomp::compile;
+use tare::seccomp::interpreter::{Data, check, plain_reading, run};
 
 const NAMES: [&str; 8] = [
-    "getpid", "kill", "clone", "socket", "shmget", "personality", "openat2", "read",
+    "getpid",
+    "kill",
+    "clone",
+    "socket",
+    "shmget",
+    "personality",
+    "openat2",
+    "read",
 ];
 
 const OPERATORS: [&str; 7] = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"];
@@ -77,7 +84,11 @@ fn means_what_it_says(bytes: &mut Bytes<'_>) {
         };
         // What is no call of an architecture of the profile has no plain reading.
         if let Some(meant) = plain_reading(&profile, &data) {
-            assert_eq!(run(&filter.program, &data).0, meant, "{data:?} of {profile:?}");
+            assert_eq!(
+                run(&filter.program, &data).0,
+                meant,
+                "{data:?} of {profile:?}"
+            );
         }
     }
 }
