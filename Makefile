@@ -12,7 +12,7 @@ ifndef TARE_COMMIT
 export TARE_COMMIT := $(shell git describe --always --dirty --abbrev=40 2>/dev/null)
 endif
 
-.PHONY: tare run test test-hosts test-engines compat conformance bench lint install clean
+.PHONY: tare run test test-hosts test-engines compat conformance fuzz bench lint install clean
 
 # The release binary, at ./tare.
 tare:
@@ -59,6 +59,12 @@ conformance: tare
 	@scripts/setup conformance
 	@RUNTIME=./tare tests/oci-conformance/run
 
+# Runs each fuzz target for SECONDS; TARGETS are all of fuzz/fuzz_targets, or those named.
+SECONDS ?= 60
+fuzz:
+	@scripts/setup fuzz
+	fuzz/run $(SECONDS) $(TARGETS)
+
 # Compares with the runtimes found here; ARGS are the benchmark's (see benches/README.md).
 bench:
 	@scripts/setup bench
@@ -69,7 +75,7 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --profile init --package tare-init --features program --bin tare-init -- -D warnings
-	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run
+	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run fuzz/run
 	cd tests/engines && shellcheck run load private-machine *.sh
 	cd tests/runc-compat && shellcheck run *.sh
 	cd tests/hosts && shellcheck run machine guest-tests guest/job guest/as-user

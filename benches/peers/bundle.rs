@@ -8,12 +8,16 @@ use tare::error::{Code, Context, Error, Result};
 
 /// What `runc spec` writes, without a terminal.
 const CONFIG: &str = include_str!("config.json");
+/// The default profile of Docker.
+const SECCOMP: &str = include_str!("../../tests/seccomp/docker.json");
 
 /// The bundles, which share a rootfs.
 pub struct Bundles {
     directory: PathBuf,
     /// Runs `true`.
     pub short: PathBuf,
+    /// The same, under Docker's seccomp profile.
+    pub filtered: PathBuf,
     /// Sleeps until it is killed.
     pub long: PathBuf,
 }
@@ -31,10 +35,13 @@ impl Bundles {
         for name in ["true", "sleep"] {
             symlink("busybox", bin.join(name)).context(|| "linking busybox")?;
         }
-        let nothing = Value::Null;
+        let seccomp = parsed(SECCOMP)?;
         Ok(Self {
-            short: bundle(directory, "short", &["true"], &nothing)?,
-            long: bundle(directory, "long", &["sleep", "1000000"], &nothing)?,
+            short: bundle(directory, "short", &["true"], |_| ())?,
+            filtered: bundle(directory, "filtered", &["true"], |config| {
+                config["linux"]["seccomp"] = seccomp;
+            })?,
+            long: bundle(directory, "long", &["sleep", "1000000"], |_| ())?,
             directory: directory.to_owned(),
         })
     }
@@ -42,18 +49,27 @@ impl Bundles {
     /// A bundle that runs `true` with no more memory than `kib`.
     pub fn with_memory(&self, kib: u64) -> Result<PathBuf> {
         let limit = json!({ "limit": kib << 10, "swap": kib << 10 });
-        bundle(&self.directory, &format!("memory-{kib}"), &["true"], &limit)
+        let name = format!("memory-{kib}");
+        bundle(&self.directory, &name, &["true"], |config| {
+            config["linux"]["resources"]["memory"] = limit;
+        })
     }
 }
 
-fn bundle(directory: &Path, name: &str, args: &[&str], memory: &Value) -> Result<PathBuf> {
-    let mut config: Value = serde_json::from_str(CONFIG)
-        .map_err(|error| Error::new(Code::InvalidConfig, error.to_string()))?;
+fn parsed(text: &str) -> Result<Value> {
+    serde_json::from_str(text).map_err(|error| Error::new(Code::InvalidConfig, error.to_string()))
+}
+
+fn bundle(
+    directory: &Path,
+    name: &str,
+    args: &[&str],
+    edit: impl FnOnce(&mut Value),
+) -> Result<PathBuf> {
+    let mut config = parsed(CONFIG)?;
     config["process"]["args"] = json!(args);
     config["root"]["path"] = json!(directory.join("rootfs"));
-    if !memory.is_null() {
-        config["linux"]["resources"]["memory"] = memory.clone();
-    }
+    edit(&mut config);
     // As `runc spec` does: on a v1 host a cgroup namespace is not the default.
     if crate::host::has_unified_cgroups()
         && let Some(namespaces) = config["linux"]["namespaces"].as_array_mut()

@@ -9,7 +9,16 @@ use crate::runtime::{Cost, Runtime, has_ended};
 use tare::error::Result;
 
 const ID: &str = "tare-bench-verbs";
-const VERBS: [&str; 7] = ["run", "create", "start", "state", "exec", "kill", "delete"];
+const VERBS: [&str; 8] = [
+    "run",
+    "run with Docker's seccomp profile",
+    "create",
+    "start",
+    "state",
+    "exec",
+    "kill",
+    "delete",
+];
 
 /// Measures `rounds` rounds with `pause` before each command. Attaching to a cgroup costs
 /// more on a machine that has not just done the same, so `pause` tells two stories.
@@ -44,13 +53,14 @@ pub fn measure(
 }
 
 /// One life of a container, in the order of VERBS.
-fn round(runtime: &Runtime, bundles: &Bundles, pause: Duration) -> Result<[Cost; 7]> {
+fn round(runtime: &Runtime, bundles: &Bundles, pause: Duration) -> Result<[Cost; 8]> {
     let short = bundles.short.to_string_lossy();
     let timed = |args: &[&str]| {
         thread::sleep(pause);
         runtime.time(args)
     };
     let run = timed(&["run", "--bundle", &short, ID])?;
+    let filtered = timed(&["run", "--bundle", &bundles.filtered.to_string_lossy(), ID])?;
     thread::sleep(pause);
     let (create, pid) = runtime.create(&bundles.long, ID)?;
     let start = timed(&["start", ID])?;
@@ -59,5 +69,5 @@ fn round(runtime: &Runtime, bundles: &Bundles, pause: Duration) -> Result<[Cost;
     let kill = timed(&["kill", ID, "KILL"])?;
     has_ended(pid)?;
     let delete = timed(&["delete", ID])?;
-    Ok([run, create, start, state, exec, kill, delete])
+    Ok([run, filtered, create, start, state, exec, kill, delete])
 }

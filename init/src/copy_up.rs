@@ -61,8 +61,10 @@ fn one(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> Result<()> {
             attributes(made.as_fd(), &stat).map_err(copying)
         }
         FileType::RegularFile => {
+            // Not waiting: on a shared volume it may have become a fifo since.
             let source =
-                rustix::fs::openat(from, name, open_flags, Mode::empty()).map_err(copying)?;
+                rustix::fs::openat(from, name, open_flags | OFlags::NONBLOCK, Mode::empty())
+                    .map_err(copying)?;
             let flags =
                 OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let made =

@@ -187,12 +187,12 @@ fn set_up(
     // must not have to look for us (without cgroups there is nowhere to look).
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .context(|| "binding the init stage to the runtime")?;
-    process::join_keyring(plan.keyring.as_deref())?;
     process::set_names(plan)?;
     let procfs = match procfs {
         None if needs_procfs(plan) => Some(Procfs::open()?),
         opened => opened,
     };
+    process::join_keyring(plan, procfs.as_ref())?;
     if let Some(procfs) = &procfs {
         procfs::write_sysctls(procfs, &plan.sysctls)?;
     }

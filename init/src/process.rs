@@ -72,14 +72,23 @@ fn set_affinity(cpus: Option<&[u64]>, which: &str) -> Result<()> {
     }
 }
 
-/// Joins the container's session keyring, and lets its processes search it.
+/// Joins the container's session keyring, with the label of its processes, and lets them search it.
 ///
 /// # Errors
-/// Those of keyctl(2), but where the kernel has no keyrings.
-pub fn join_keyring(name: Option<&str>) -> Result<()> {
+/// Those of keyctl(2), but where the kernel has no keyrings; where the label is refused.
+pub fn join_keyring(plan: &Plan, procfs: Option<&Procfs>) -> Result<()> {
     /// `KEY_USR_SEARCH` of the possessor, as in keyctl_setperm(3).
     const POSSESSOR_SEARCH: u32 = 0x0008_0000;
-    let Some(name) = name else { return Ok(()) };
+    let Some(name) = plan.keyring.as_deref() else {
+        return Ok(());
+    };
+    if let (Some(label), Some(procfs)) = (&plan.process.selinux_label, procfs) {
+        // In force until the execve.
+        procfs
+            .write("self/attr/keycreate", label.as_bytes())
+            .context(|| format!("process.selinuxLabel: {label}"))
+            .map_err(unlabelled)?;
+    }
     let doing = || "joining the session keyring";
     let name =
         CString::new(name).map_err(|_| Error::new(Code::InvalidConfig, "the id holds a NUL"))?;
@@ -149,7 +158,7 @@ fn refused(limit: &Rlimit) -> String {
 /// The one that the kernel refuses, by its place in config.json.
 pub fn set_scheduling(process: &Process) -> Result<()> {
     if let Some(attr) = process.scheduler {
-        schedule::set_scheduler(attr).context(|| "process.scheduler")?;
+        schedule::set_scheduler(0, attr).context(|| "process.scheduler")?;
     }
     if let Some(priority) = process.io_priority {
         schedule::set_io_priority(priority).context(|| "process.ioPriority")?;
@@ -170,7 +179,12 @@ pub fn set_scheduling(process: &Process) -> Result<()> {
 pub fn set_labels(process: &Process, procfs: &Procfs) -> Result<()> {
     if let Some(profile) = &process.apparmor_profile {
         // The attribute has had a directory of its own since Linux 5.8.
-        let text = format!("exec {profile}");
+        let how = if process.apparmor_stacks {
+            "stack"
+        } else {
+            "exec"
+        };
+        let text = format!("{how} {profile}");
         procfs
             .write("self/attr/apparmor/exec", text.as_bytes())
             .or_else(|error| match error.errno() {
@@ -184,9 +198,13 @@ pub fn set_labels(process: &Process, procfs: &Procfs) -> Result<()> {
         procfs
             .write("self/attr/exec", label.as_bytes())
             .context(|| format!("process.selinuxLabel: {label}"))
-            .map_err(|error| error.hint("is SELinux enabled, and the label in its policy?"))?;
+            .map_err(unlabelled)?;
     }
     Ok(())
+}
+
+fn unlabelled(error: Error) -> Error {
+    error.hint("is SELinux enabled, and the label in its policy?")
 }
 
 /// `HOME=` of the user in the container's /etc/passwd; "/" where it has none.

@@ -318,7 +318,11 @@ impl Wire {
     }
 }
 
-fn decode<M: Message>(frame: &[u8]) -> Result<M> {
+/// Reads a frame.
+///
+/// # Errors
+/// One that is not a message.
+pub fn decode<M: Message>(frame: &[u8]) -> Result<M> {
     postcard::from_bytes(frame).map_err(|e| {
         protocol(format!(
             "a frame of {} bytes is no message: {e}",

@@ -18,6 +18,7 @@ use crate::spawn::Child;
 pub use crate::spawn::HELD_BACK;
 use crate::sys::clone::{Clone, Forked, fork};
 use crate::sys::exec;
+use crate::sys::schedule::set_scheduler;
 use crate::timing;
 use agent::Agent;
 use conversation::Conversation;
@@ -107,7 +108,11 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
     conversation.send_plan(&launch.built.namespaces, &cgroups, launch.gate.as_ref())?;
     drop((launch.gate, cgroups));
     timing::phase("sending it the plan");
-    conversation.hold()
+    let launched = conversation.hold()?;
+    if let Some(attr) = launch.built.late_scheduler {
+        set_scheduler(launched.pid.as_raw_nonzero().get(), attr).context(|| "process.scheduler")?;
+    }
+    Ok(launched)
 }
 
 /// The child's part of the clone: executes the init stage, with nothing but the wire.

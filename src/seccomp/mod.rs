@@ -13,8 +13,8 @@ mod tree;
 
 #[cfg(test)]
 mod differential;
-#[cfg(test)]
-mod interpreter;
+#[cfg(any(test, fuzzing))]
+pub mod interpreter;
 #[cfg(test)]
 mod tests;
 

@@ -8,4 +8,4 @@ pub mod bpf;
 pub mod network;
 pub mod usage;
 
-pub use crate::init::sys::{clone, exec, mount, namespace, seccomp, signals};
+pub use crate::init::sys::{clone, exec, mount, namespace, schedule, seccomp, signals};

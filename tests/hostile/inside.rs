@@ -19,6 +19,7 @@ pub fn requested() -> Option<fn() -> ExitCode> {
         ["inside", "watch"] => Some(watch),
         ["inside", "overwrite"] => Some(overwrite),
         ["inside", "call"] => Some(call),
+        ["inside", "labels"] => Some(labels),
         _ => None,
     }
 }
@@ -196,6 +197,32 @@ fn write_to(magic: &str) {
             println!("truncated");
         }
     }
+}
+
+/// `labels`: prints the security labels of this process and of its session keyring.
+fn labels() -> ExitCode {
+    const KEYCTL_GET_SECURITY: libc::c_int = 17;
+    const SESSION_KEYRING: libc::c_int = -3;
+    let own = fs::read_to_string("/proc/self/attr/current").unwrap();
+    let mut label = [0_u8; 256];
+    // SAFETY: the kernel writes no more than the size that it is told.
+    let length = unsafe {
+        let (place, size) = (label.as_mut_ptr(), label.len());
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_GET_SECURITY,
+            SESSION_KEYRING,
+            place,
+            size,
+        )
+    };
+    let length = usize::try_from(length).expect("the label of the session keyring");
+    println!("{}", own.trim_end_matches(['\0', '\n']));
+    println!(
+        "{}",
+        String::from_utf8_lossy(&label[..length]).trim_end_matches('\0')
+    );
+    ExitCode::SUCCESS
 }
 
 /// `call FILE`: makes the system calls of a file, a line for each ("NUMBER ARG...", or "i386

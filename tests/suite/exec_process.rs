@@ -16,6 +16,7 @@ tests![
     process_file_that_is_missing,
     process_file_that_is_wrong,
     process_file_with_its_own_limits,
+    scheduling_that_bars_a_fork,
     uid_is_set_before_the_cwd,
 ];
 
@@ -183,6 +184,29 @@ fn process_file_with_its_own_limits(t: &Sandbox) {
     });
     out.ok()
         .prints("77\n321\n0070\nCapBnd:0000000000000020\nNoNewPrivs:1");
+}
+
+/// exec branches the process off last of all, and that would not do under it, or undo it.
+fn scheduling_that_bars_a_fork(t: &Sandbox) {
+    let c = running(t);
+    let policy = |scheduler: Value| {
+        let out = process_with(t, &c, |p| {
+            p["scheduler"] = scheduler;
+            p["args"] = json!(["cat", "/proc/self/stat"]);
+        });
+        // proc(5): field 41, counted from what follows the name.
+        let field = out.stdout.rsplit(')').next().unwrap_or_default();
+        let field = field.split_whitespace().nth(38).map(str::to_owned);
+        (field, out)
+    };
+    let (batch, out) =
+        policy(json!({"policy": "SCHED_BATCH", "flags": ["SCHED_FLAG_RESET_ON_FORK"]}));
+    assert_eq!(batch.as_deref(), Some("3"), "{out}");
+    let (deadline, out) = policy(json!({"policy": "SCHED_DEADLINE", "runtime": 10_000_000,
+                                        "deadline": 100_000_000, "period": 100_000_000}));
+    // What the kernel may have against it is not the fork.
+    let is_refused = out.stderr.contains("process.scheduler");
+    assert!(deadline.as_deref() == Some("6") || is_refused, "{out}");
 }
 
 fn uid_is_set_before_the_cwd(t: &Sandbox) {

@@ -31,6 +31,7 @@ mod process;
 mod program;
 mod robust;
 mod rootfs;
+mod rootless;
 mod run;
 mod seccomp;
 mod systemd;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         devices::tests(),
         namespaces::tests(),
         user_namespaces::tests(),
+        rootless::tests(),
         hooks::tests(),
         exec::tests(),
         exec_process::tests(),

@@ -41,6 +41,8 @@ pub struct Process {
     pub affinity: Affinity,
     /// What to write to the AppArmor attribute for the next execve.
     pub apparmor_profile: Option<String>,
+    /// Whether that comes on top of the profile that confines the runtime itself.
+    pub apparmor_stacks: bool,
     /// The SELinux label for the next execve.
     pub selinux_label: Option<String>,
     /// `linux.seccomp`, compiled.

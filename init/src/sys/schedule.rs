@@ -3,7 +3,7 @@
 use super::call::call;
 use linux_raw_sys::general::{
     __NR_ioprio_set, __NR_personality, __NR_prlimit64, __NR_sched_setaffinity, __NR_sched_setattr,
-    __NR_set_mempolicy, rlimit64,
+    __NR_set_mempolicy, SCHED_DEADLINE, SCHED_FLAG_RESET_ON_FORK, rlimit64,
 };
 use rustix::io::Result;
 
@@ -29,15 +29,22 @@ pub struct SchedAttr {
     pub period: u64,
 }
 
-/// Sets this process's scheduling.
+impl SchedAttr {
+    /// Whether fork(2) is refused under it, or takes it back (sched(7)).
+    pub fn bars_fork(&self) -> bool {
+        self.policy == SCHED_DEADLINE || self.flags & u64::from(SCHED_FLAG_RESET_ON_FORK) != 0
+    }
+}
+
+/// Sets the scheduling of a process, this one for 0.
 ///
 /// # Errors
 /// Those of sched_setattr(2).
-pub fn set_scheduler(mut attr: SchedAttr) -> Result<()> {
+pub fn set_scheduler(pid: i32, mut attr: SchedAttr) -> Result<()> {
     attr.size = size_of::<SchedAttr>() as u32;
     let attr = (&raw const attr).expose_provenance();
     // SAFETY: `attr` is a C struct with its size in its first field, and outlives the call.
-    unsafe { call(__NR_sched_setattr, [0, attr, 0]) }.map(drop)
+    unsafe { call(__NR_sched_setattr, [pid as usize, attr, 0]) }.map(drop)
 }
 
 /// Sets the CPUs that this process may run on: bit n of the words is CPU n.

@@ -17,6 +17,7 @@ use crate::cgroups::Manager;
 use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
 use crate::hooks::{State, Status};
+use crate::sys::schedule::SchedAttr;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -52,6 +53,8 @@ pub struct Built {
     pub namespaces: Vec<OwnedFd>,
     /// Whose ids the parent maps when it opens their sources.
     pub idmaps: IdMaps,
+    /// What the parent sets when the init stage is ready, as that could not branch off under it.
+    pub late_scheduler: Option<SchedAttr>,
 }
 
 /// The plan of a new container.
@@ -89,6 +92,7 @@ pub fn create(config: &Config, request: &Request<'_>) -> Result<Built> {
         plan,
         namespaces: descriptors,
         idmaps,
+        late_scheduler: None,
     })
 }
 
@@ -115,6 +119,7 @@ pub fn exec(process: &config::Process, config: &Config, request: ExecRequest) ->
     let in_user_namespace = request.namespaces & libc::CLONE_NEWUSER as u64 != 0;
     let mut planned = process::plan(process, &config.linux, &process.env, in_user_namespace)?;
     planned.affinity = process::affinity(process);
+    let late_scheduler = planned.scheduler.take_if(|attr| attr.bars_fork());
     let (namespaces, descriptors) =
         namespaces::join_container(request.container, request.namespaces, request.setgroups);
     let plan = Plan {
@@ -133,6 +138,7 @@ pub fn exec(process: &config::Process, config: &Config, request: ExecRequest) ->
         plan,
         namespaces: descriptors,
         idmaps: IdMaps::new(),
+        late_scheduler,
     })
 }
 

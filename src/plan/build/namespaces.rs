@@ -65,9 +65,8 @@ pub fn needs_helper(mappings: &[IdMapping], own_id: u32) -> bool {
 /// namespace made in such a one inherits that (user_namespaces(7)).
 fn permits_setgroups(plan: &Namespaces, linux: &Linux) -> bool {
     let own_group = rustix::process::getegid().as_raw();
-    let denied_to_us =
-        || std::fs::read("/proc/self/setgroups").is_ok_and(|text| text.starts_with(b"deny"));
-    if denied_to_us() {
+    let ours = std::fs::read("/proc/self/setgroups");
+    if ours.is_ok_and(|text| text.starts_with(b"deny")) {
         return false;
     }
     !plan.makes(libc::CLONE_NEWUSER as u64)

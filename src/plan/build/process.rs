@@ -57,6 +57,9 @@ pub fn plan(
             }),
         affinity: Affinity::default(),
         apparmor_profile: process.apparmor_profile.clone(),
+        apparmor_stacks: process.apparmor_profile.is_some()
+            && process.no_new_privileges
+            && is_confined(),
         selinux_label: process.selinux_label.clone(),
         seccomp: linux.seccomp.as_ref().map(seccomp::compile).transpose()?,
         ignored_signals: ignored_signals().unwrap_or(SignalSet::all()),
@@ -72,6 +75,18 @@ fn ignored_signals() -> Option<SignalSet> {
     let text = std::str::from_utf8(&text[..length]).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     SignalSet::from_status(line?.trim())
+}
+
+/// Whether AppArmor confines this process. If so, and no new privileges may be gained, it lets
+/// go of no profile, and takes another only in addition (crun#1385).
+fn is_confined() -> bool {
+    // The attribute has had a directory of its own since Linux 5.8.
+    let ours = ["apparmor/current", "current"]
+        .iter()
+        .find_map(|name| std::fs::read_to_string(format!("/proc/self/attr/{name}")).ok());
+    ours.is_some_and(|label| {
+        !label.trim_end_matches(['\n', '\0']).is_empty() && !label.starts_with("unconfined")
+    })
 }
 
 /// Each variable once, the last of a name counting; and whether HOME is missing or empty.
