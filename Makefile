@@ -12,7 +12,7 @@ ifndef TARE_COMMIT
 export TARE_COMMIT := $(shell git describe --always --dirty --abbrev=40 2>/dev/null)
 endif
 
-.PHONY: tare run test test-hosts test-engines compat conformance fuzz bench lint install clean
+.PHONY: tare run test test-hosts test-engines compat conformance fuzz bench bench-unpack lint install clean
 
 # The release binary, at ./tare.
 tare:
@@ -70,12 +70,18 @@ bench:
 	@scripts/setup bench
 	cargo bench --bench peers -- $(ARGS)
 
+# Compares unpacking an image with what else unpacks images here. Makes one first: it takes root,
+# the network, and minutes.
+bench-unpack: tare
+	@scripts/setup bench-unpack
+	benches/unpack/run $(ARGS) ./tare
+
 lint:
 	@scripts/setup lint
 	cargo fmt --all --check
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --profile init --package tare-init --features program --bin tare-init -- -D warnings
-	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run fuzz/run
+	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run fuzz/run benches/unpack/run benches/unpack/images
 	cd tests/engines && shellcheck run load private-machine *.sh
 	cd tests/runc-compat && shellcheck run *.sh
 	cd tests/hosts && shellcheck run machine guest-tests guest/job guest/as-user

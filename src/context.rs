@@ -52,7 +52,7 @@ fn default_root(rootless: bool) -> PathBuf {
 }
 
 /// Whether we are an ordinary user, or root of a user namespace alone.
-fn is_rootless() -> bool {
+pub fn is_rootless() -> bool {
     if !rustix::process::geteuid().is_root() {
         return true;
     }

@@ -12,11 +12,13 @@ use crate::error::{Code, Context, Error, Result};
 use crate::handover;
 use crate::hooks::Status;
 use crate::host_mounts;
+use crate::image::overlay::Overlay;
 use crate::intel_rdt::Groups;
 use crate::launch::agent::Agent;
 use crate::launch::{self, HELD_BACK, Launch, Running, Runtime};
 use crate::notify;
 use crate::plan::build::{self, Built, Request, hooks_of_kind};
+use crate::stacked;
 use crate::sys::signals::{self, SignalSet};
 use crate::terminal::users_size;
 use crate::timing;
@@ -49,7 +51,7 @@ pub fn run(globals: &Globals, args: &cli::Create) -> Result<()> {
     if let Some(format) = args.new.dry_run {
         return dry_run(globals, &args.new, &id, &bundle, terminal, format);
     }
-    create(globals, &args.new, &id, &bundle, terminal).map(drop)
+    create(globals, &args.new, &id, &bundle, Owner::Caller, terminal).map(drop)
 }
 
 /// Prints what [`create`] would do.
@@ -65,10 +67,13 @@ pub fn dry_run(
     format: cli::DryRun,
 ) -> Result<()> {
     let config = config::load(&config_path(args, bundle))?;
+    let overlay = stacked::Root::of(bundle, &config, globals)?;
     let wanted = Wanted {
         args,
         id,
         bundle,
+        owner: Owner::Caller,
+        overlay: overlay.as_ref().map(stacked::Root::overlay),
         config: &config,
         terminal,
     };
@@ -95,6 +100,15 @@ pub enum Terminal {
     HandedOver,
     /// This process.
     Kept,
+}
+
+/// Whose a bundle is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The caller's.
+    Caller,
+    /// The container's, with which it goes.
+    Container,
 }
 
 /// The bundle's directory, absolute; relative paths of the config are below it.
@@ -127,15 +141,19 @@ pub fn create(
     args: &NewContainer,
     id: &ContainerId,
     bundle: &Path,
+    owner: Owner,
     terminal: Terminal,
 ) -> Result<Created> {
     let document = Document::regular(&config_path(args, bundle))?;
     let config = config::checked(&document)?;
     timing::phase("reading and checking config.json");
+    let overlay = stacked::Root::of(bundle, &config, globals)?;
     let wanted = Wanted {
         args,
         id,
         bundle,
+        owner,
+        overlay: overlay.as_ref().map(stacked::Root::overlay),
         config: &config,
         terminal,
     };
@@ -180,6 +198,9 @@ struct Wanted<'a> {
     args: &'a NewContainer,
     id: &'a ContainerId,
     bundle: &'a Path,
+    owner: Owner,
+    /// What the root is stacked from, where it is no directory.
+    overlay: Option<&'a Overlay>,
     config: &'a Config,
     terminal: Terminal,
 }
@@ -241,6 +262,7 @@ fn build(
             new_keyring: !wanted.args.no_new_keyring,
             preserved_fds: inherited.preserved_fds,
             more_env: &inherited.more_env,
+            root_is_made: wanted.overlay.is_some(),
             notify_dir: notify_dir.as_deref(),
         },
     )?;
@@ -281,6 +303,7 @@ fn bring_up(
         prestart: hooks_of_kind("prestart", &config.hooks.prestart, None)?,
         create_runtime: hooks_of_kind("createRuntime", &config.hooks.create_runtime, None)?,
         state: record.state(Status::Creating),
+        root: wanted.overlay.map(|overlay| (overlay, wanted.bundle)),
     };
     let agent = Agent::of(config, record.state(Status::Creating));
     let owned = Cell::new(record.owns_cgroups);
@@ -373,6 +396,7 @@ fn intent(wanted: &Wanted<'_>, cgroups: Manager, built: &Built) -> Result<Record
         oci_version: config.oci_version.clone(),
         id: wanted.id.as_str().to_owned(),
         bundle: wanted.bundle.to_owned(),
+        owns_bundle: wanted.owner == Owner::Container,
         rootfs: plan
             .rootfs
             .as_ref()

@@ -7,8 +7,10 @@ use crate::context::Context as Globals;
 use crate::error::{Code, Error, Result};
 use crate::hooks::{self, Status};
 use crate::host_mounts;
+use crate::image::store::remove_tree;
 use crate::spawn;
 use crate::timing;
+use crate::user_namespace::as_root;
 use rustix::process::Signal;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -126,6 +128,9 @@ pub fn destroy(directory: &Directory, record: &Record) -> Result<()> {
         if let Err(error) = hooks::run(std::slice::from_ref(hook), &record.state(Status::Stopped)) {
             log::warn!("{error}");
         }
+    }
+    if record.owns_bundle {
+        as_root(|| remove_tree(&record.bundle))?;
     }
     timing::phase("running the poststop hooks");
     directory.remove()?;

@@ -126,7 +126,7 @@ fn process(config: &Config, args: &cli::Exec) -> Result<Process> {
     }
     process.env.extend(args.env.iter().cloned());
     process.no_new_privileges |= args.no_new_privs;
-    add_capabilities(&mut process, &args.cap);
+    process.add_capabilities(&args.cap);
     if let Some(user) = &args.user {
         (process.user.uid, process.user.gid) = parse_user(user, process.user.gid)?;
     }
@@ -168,23 +168,6 @@ fn absolute(cwd: &Path) -> Result<PathBuf> {
         Code::Usage,
         format!("--cwd: {} is not an absolute path", cwd.display()),
     ))
-}
-
-/// Adds to every set but the inheritable one: what a program's file could inherit is no
-/// business of a flag (CVE-2022-29162). The ambient set follows only where the container has
-/// it: there the kernel needs it inheritable too.
-fn add_capabilities(process: &mut Process, names: &[String]) {
-    if names.is_empty() {
-        return;
-    }
-    let sets = process.capabilities.get_or_insert_default();
-    for name in names {
-        for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
-            if !set.contains(name) {
-                set.push(name.clone());
-            }
-        }
-    }
 }
 
 /// `UID[:GID]`: decimal numbers below 2^32-1, and nothing else (CVE-2026-30892).

@@ -9,8 +9,8 @@ use tare::context::Context;
 use tare::error::{Code, Result};
 use tare::sys::signals;
 use tare::{
-    arguments, create, delete, events, exec, features, gc, kill, list, logger, pause, ps, run,
-    spec, start, state, timing, update, validate, version,
+    arguments, create, delete, events, exec, features, gc, image_command, kill, list, logger,
+    pause, ps, run, spec, start, state, timing, unpack, update, validate, version,
 };
 
 fn main() -> ExitCode {
@@ -70,6 +70,8 @@ fn execute(globals: &Context, command: &Command) -> Result<i32> {
                 .join(&args.file),
             args.rootless,
         ),
+        Command::Unpack(args) => unpack::run(args),
+        Command::Image(command) => image_command::run(command),
         Command::Features => features::run(),
     };
     done.map(|()| 0)

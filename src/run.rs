@@ -3,12 +3,14 @@
 use crate::cli;
 use crate::container::ContainerId;
 use crate::context::Context as Globals;
-use crate::create::{self, Terminal, bundle_path, create};
+use crate::create::{self, Owner, Terminal, bundle_path, create};
 use crate::delete;
 use crate::error::{Code, Context, Error, Result};
 use crate::foreground;
+use crate::image::store::random_name;
 use crate::notify::NotifySocket;
 use crate::start;
+use crate::temporary::TemporaryBundle;
 use std::path::{Path, PathBuf};
 
 /// Runs the command; returns the exit code of the container's process.
@@ -16,14 +18,36 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// What keeps the container from being created or started; it is deleted then.
 pub fn run(globals: &Globals, args: &cli::Run) -> Result<i32> {
-    let (id, bundle) = id_and_bundle(args)?;
-    let bundle = bundle_path(bundle.as_deref())?;
+    let Some(image) = &args.image else {
+        let (id, bundle) = id_and_bundle(args)?;
+        return run_bundle(globals, args, &id, bundle.as_deref(), Owner::Caller);
+    };
+    let id = match &args.id {
+        Some(id) => ContainerId::new(id)?,
+        None => ContainerId::new(&format!("tare-{}", &random_name()?[..12]))?,
+    };
+    let bundle = TemporaryBundle::make(globals, args, image, &id)?;
+    // Until it is told by the container's record, it is gone if we are.
+    let owner = Owner::Container;
+    let result = run_bundle(globals, args, &id, Some(bundle.path()), owner);
+    bundle.release(globals, &id);
+    result
+}
+
+fn run_bundle(
+    globals: &Globals,
+    args: &cli::Run,
+    id: &ContainerId,
+    bundle: Option<&Path>,
+    owner: Owner,
+) -> Result<i32> {
+    let bundle = bundle_path(bundle)?;
     let terminal = match args.detach {
         true => Terminal::HandedOver,
         false => Terminal::Kept,
     };
     if let Some(format) = args.new.dry_run {
-        return create::dry_run(globals, &args.new, &id, &bundle, terminal, format).map(|()| 0);
+        return create::dry_run(globals, &args.new, id, &bundle, terminal, format).map(|()| 0);
     }
     if !args.detach {
         foreground::hold_signals();
@@ -33,7 +57,7 @@ pub fn run(globals: &Globals, args: &cli::Run) -> Result<i32> {
                 .context(|| "becoming the subreaper")?;
         }
     }
-    let created = create(globals, &args.new, &id, &bundle, terminal)?;
+    let created = create(globals, &args.new, id, &bundle, owner, terminal)?;
     let ended = NotifySocket::listen(created.directory.path()).and_then(|notify| {
         let record = start::start(&created.directory)?;
         if !args.detach {
@@ -45,7 +69,7 @@ pub fn run(globals: &Globals, args: &cli::Run) -> Result<i32> {
         Ok(0)
     });
     if ended.is_err() || (!args.detach && !args.keep) {
-        let deleted = delete::delete(&created.directory, &id, true);
+        let deleted = delete::delete(&created.directory, id, true);
         // The first error is the one to tell.
         return ended.and_then(|code| deleted.map(|()| code));
     }
@@ -55,13 +79,14 @@ pub fn run(globals: &Globals, args: &cli::Run) -> Result<i32> {
 /// The id and the bundle that the one argument means. With a slash it is a bundle's path; so
 /// it is where only that makes sense.
 fn id_and_bundle(args: &cli::Run) -> Result<(ContainerId, Option<PathBuf>)> {
-    let given = Path::new(&args.id);
+    let id = args.id.as_deref().unwrap_or_default();
+    let given = Path::new(id);
     let has_config = |dir: &Path| dir.join("config.json").is_file();
-    let is_path = args.id.contains('/')
-        || matches!(args.id.as_str(), "." | "..")
+    let is_path = id.contains('/')
+        || matches!(id, "." | "..")
         || (has_config(given) && !has_config(Path::new(".")));
     if args.new.bundle.is_some() || !is_path {
-        return Ok((ContainerId::new(&args.id)?, args.new.bundle.clone()));
+        return Ok((ContainerId::new(id)?, args.new.bundle.clone()));
     }
     let bundle = given
         .canonicalize()

@@ -239,7 +239,10 @@ fn is_cgroup_v2() -> bool {
 }
 
 /// As runc lays it out, to the byte: tabs, and no newline at the end.
-fn to_json(config: &Config) -> std::io::Result<Vec<u8>> {
+///
+/// # Errors
+/// None that a config can cause.
+pub fn to_json(config: &Config) -> std::io::Result<Vec<u8>> {
     let mut text = Vec::new();
     let format = PrettyFormatter::with_indent(b"\t");
     config.serialize(&mut serde_json::Serializer::with_formatter(

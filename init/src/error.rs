@@ -21,6 +21,8 @@ pub type Result<T> = core::result::Result<T, Error>;
 pub enum Code {
     /// config.json, process.json or a flag holds something that cannot be.
     InvalidConfig,
+    /// An image is malformed, is not what its digests say, or goes beyond a limit.
+    InvalidImage,
     /// The command line itself is wrong.
     Usage,
     /// There is no container of that id.
@@ -50,6 +52,7 @@ impl Code {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidConfig => "invalid-config",
+            Self::InvalidImage => "invalid-image",
             Self::Usage => "usage",
             Self::NotFound => "not-found",
             Self::Exists => "exists",

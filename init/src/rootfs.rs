@@ -19,7 +19,7 @@ use rustix::mount::OpenTreeFlags;
 /// # Errors
 /// The step that fails, by its place in config.json.
 pub fn set_up(rootfs: &Rootfs, plan: &Plan, wire: &Wire) -> Result<()> {
-    let root = open(rootfs)?;
+    let root = open(rootfs, wire)?;
     let deferred = mounts::make_all(&root, &rootfs.mounts, wire)?;
     if let Some(nodes) = &rootfs.devices {
         devices::make_all(&root, nodes)?;
@@ -74,7 +74,7 @@ fn run_hooks(plan: &Plan, wire: &Wire) -> Result<()> {
 }
 
 /// Opens the rootfs as a mount of its own.
-fn open(rootfs: &Rootfs) -> Result<Root> {
+fn open(rootfs: &Rootfs, wire: &Wire) -> Result<Root> {
     let doing = || format!("root.path: opening {}", rootfs.path.to_string_lossy());
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let place = rustix::fs::open(rootfs.path.as_c_str(), flags, Mode::empty()).context(doing)?;
@@ -91,7 +91,12 @@ fn open(rootfs: &Rootfs) -> Result<Root> {
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE
         | OpenTreeFlags::AT_EMPTY_PATH;
-    let tree = rustix::mount::open_tree(&place, c"", flags).context(doing)?;
+    let tree = if rootfs.made_by_parent {
+        wire.send(&FromInit::RootMount, &[])?;
+        wire.await_descriptor()?
+    } else {
+        rustix::mount::open_tree(&place, c"", flags).context(doing)?
+    };
     mounts::attach(&tree, &place).context(doing)?;
     Ok(Root::new(tree))
 }

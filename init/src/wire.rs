@@ -10,6 +10,8 @@
 //!   Continue (mappings written)          ->
 //!                                        <- Forked (+ pidfd) only where the plan forks;
 //!   Continue (to the new process)        ->                   in exec it comes last
+//!                                        <- RootMount        only where the parent makes it
+//!   Descriptor (+ fd)                    ->
 //!                                        <- MountSource      for each source the parent opens
 //!   Descriptor (+ fd)                    ->
 //!                                        <- RuntimeHooks     only with hooks or network devices
@@ -57,6 +59,11 @@ impl Message for FromInit {
     const LONGEST: usize = 32 * 1024;
 }
 
+/// What a process that was made for one thing has come to.
+impl<T: Serialize + DeserializeOwned> Message for Result<T> {
+    const LONGEST: usize = FromInit::LONGEST;
+}
+
 /// What the parent says.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum FromParent {
@@ -89,6 +96,8 @@ pub enum FromInit {
     Unshared,
     /// The process that will be the container's, as a pidfd.
     Forked,
+    /// It needs the mount that is to be its root.
+    RootMount,
     /// It needs the source of `mounts[index]` of the plan.
     MountSource {
         /// Into the plan's list.
@@ -127,6 +136,7 @@ impl FromInit {
         match self {
             Self::Unshared => "Unshared",
             Self::Forked => "Forked",
+            Self::RootMount => "RootMount",
             Self::MountSource { .. } => "MountSource",
             Self::RuntimeHooks => "RuntimeHooks",
             Self::Console => "Console",

@@ -6,7 +6,7 @@
 //! which the wire's format cannot express.
 
 pub mod check;
-mod de;
+pub(crate) mod de;
 pub mod document;
 pub mod hooks;
 mod keys;

@@ -96,6 +96,25 @@ pub struct User {
     pub username: Option<String>,
 }
 
+impl Process {
+    /// Adds to every set but the inheritable one: what a program's file could inherit is no
+    /// business of a flag (CVE-2022-29162). The ambient set follows only where the container has
+    /// it: there the kernel needs it inheritable too.
+    pub fn add_capabilities(&mut self, names: &[String]) {
+        if names.is_empty() {
+            return;
+        }
+        let sets = self.capabilities.get_or_insert_default();
+        for name in names {
+            for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
+                if !set.contains(name) {
+                    set.push(name.clone());
+                }
+            }
+        }
+    }
+}
+
 /// Sets of capability names. Names the kernel does not know are a warning where they are
 /// applied, not an error (config.md, "Linux Process"), and so they stay strings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]

@@ -33,6 +33,11 @@ impl Root {
         Self(path)
     }
 
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Makes the directory of a new container, locked.
     ///
     /// # Errors

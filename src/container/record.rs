@@ -22,6 +22,9 @@ pub struct Record {
     pub id: String,
     /// The bundle's directory, absolute.
     pub bundle: PathBuf,
+    /// Whether the bundle is this container's alone, and goes with it.
+    #[serde(default)]
+    pub owns_bundle: bool,
     /// The rootfs, absolute.
     pub rootfs: PathBuf,
     /// When it was created, RFC 3339 in UTC.

@@ -2,7 +2,7 @@
 
 use super::agent::Agent;
 use super::idmap::{UserNamespaces, map_ids};
-use super::{HELD_BACK, Launched, Runtime, mappings};
+use super::{HELD_BACK, Launched, Runtime, mappings, root};
 use crate::cgroups::{AttachFiles, Manager};
 use crate::error::{Code, Context, Error, Result};
 use crate::files;
@@ -38,6 +38,8 @@ pub struct Conversation<'a> {
     process: Child,
     terminal: Option<OwnedFd>,
     has_forked: bool,
+    /// The container's, where its root is to be mounted there.
+    user_namespace: Option<OwnedFd>,
     /// For id-mapped mounts.
     user_namespaces: UserNamespaces,
 }
@@ -69,6 +71,7 @@ impl<'a> Conversation<'a> {
             process,
             terminal: None,
             has_forked: false,
+            user_namespace: None,
             user_namespaces: UserNamespaces::default(),
         })
     }
@@ -123,6 +126,10 @@ impl<'a> Conversation<'a> {
                 FromInit::Forked => {
                     self.adopt(descriptors)?;
                     "adopting its second process"
+                }
+                FromInit::RootMount => {
+                    self.send_root()?;
+                    "making the mount of its root"
                 }
                 FromInit::MountSource { index } => {
                     self.send_source(index)?;
@@ -188,7 +195,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn write_mappings(&self) -> Result<()> {
+    fn write_mappings(&mut self) -> Result<()> {
         let Some(runtime) = &self.runtime else {
             return Err(out_of_turn("Unshared", "no new user namespace (exec)"));
         };
@@ -197,6 +204,12 @@ impl<'a> Conversation<'a> {
         }
         let linux = &runtime.config.linux;
         mappings::write(self.pid, "linux", &linux.uid_mappings, &linux.gid_mappings)?;
+        if runtime.root.is_some() && !process::geteuid().is_root() {
+            // It is about to become another user, and then we may not look at it any more.
+            let path = format!("/proc/{}/ns/user", self.pid.as_raw_nonzero());
+            let namespace = File::open(&path).context(|| format!("opening {path}"))?;
+            self.user_namespace = Some(namespace.into());
+        }
         self.proceed()
     }
 
@@ -219,6 +232,14 @@ impl<'a> Conversation<'a> {
         first.release();
         self.pidfd = kept;
         self.proceed()
+    }
+
+    fn send_root(&self) -> Result<()> {
+        let Some((overlay, bundle)) = self.runtime.as_ref().and_then(|runtime| runtime.root) else {
+            return Err(out_of_turn("RootMount", "no root to make"));
+        };
+        let mount = root::mount(overlay, bundle, self.user_namespace.as_ref())?;
+        self.wire.send(&FromParent::Descriptor, &[mount.as_fd()])
     }
 
     fn send_source(&mut self, index: u32) -> Result<()> {

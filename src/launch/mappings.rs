@@ -85,7 +85,8 @@ fn ask_helper(pid: i32, helper: &str, mappings: &[IdMapping]) -> Result<()> {
     .hint("the ranges must be the user's in /etc/subuid and /etc/subgid"))
 }
 
-fn find(program: &str) -> Option<PathBuf> {
+/// A program's path, by PATH.
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .map(|dir| dir.join(program))

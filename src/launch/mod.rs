@@ -3,13 +3,15 @@
 pub mod agent;
 mod conversation;
 mod idmap;
-mod mappings;
+pub mod mappings;
 mod program;
+mod root;
 
 use crate::cgroups::{AttachFiles, Manager};
 use crate::config::Config;
 use crate::error::{Code, Context, Error, Result};
 use crate::hooks::{Hook, State};
+use crate::image::overlay::Overlay;
 use crate::init::Invocation;
 use crate::init::gate::Gate;
 use crate::init::wire::{FromParent, Wire};
@@ -26,6 +28,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 /// What the init stage is started with.
 pub struct Launch<'a> {
@@ -57,6 +60,8 @@ pub struct Runtime<'a> {
     pub create_runtime: Vec<Hook>,
     /// What they are told; the pid is filled in.
     pub state: State,
+    /// What the container's root is stacked from, where it is no directory.
+    pub root: Option<(&'a Overlay, &'a Path)>,
 }
 
 /// A process that is set up and waits for the word to go on.

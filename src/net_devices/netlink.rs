@@ -2,7 +2,7 @@
 
 use super::message::{self, Refusal, Request};
 use crate::error::{Code, Context, Error, Result};
-use crate::init::wire::{FromInit, Message, Wire};
+use crate::init::wire::Wire;
 use crate::spawn;
 use crate::sys::clone::{Clone, Forked, fork};
 use crate::sys::{exec, namespace, network};
@@ -10,7 +10,6 @@ use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -73,10 +72,10 @@ impl Socket {
         if !ended? {
             return Err(timeout("entering the container's network namespace"));
         }
-        let received = ours.receive::<Opened>()?;
+        let received = ours.receive::<Result<()>>()?;
         match received {
-            Some((Opened(Ok(())), descriptors)) => descriptors.into_iter().next().map(Self::from),
-            Some((Opened(Err(error)), _)) => return Err(error),
+            Some((Ok(()), descriptors)) => descriptors.into_iter().next().map(Self::from),
+            Some((Err(error), _)) => return Err(error),
             None => None,
         }
         .ok_or_else(|| Error::new(Code::Protocol, "the process that opens a socket died"))
@@ -168,22 +167,14 @@ impl From<OwnedFd> for Socket {
     }
 }
 
-/// What the child says of it; the socket comes along.
-#[derive(Serialize, Deserialize)]
-struct Opened(Result<()>);
-
-impl Message for Opened {
-    const LONGEST: usize = FromInit::LONGEST;
-}
-
 /// The child's part of [`Socket::open_in`].
 fn hand_over(namespace: BorrowedFd<'_>, wire: &Wire) -> ! {
     let opened = namespace::join(namespace, libc::CLONE_NEWNET as u64)
         .context(|| "entering the container's network namespace")
         .and_then(|()| Socket::open());
-    let sent = match &opened {
-        Ok(socket) => wire.send(&Opened(Ok(())), &[socket.socket.as_fd()]),
-        Err(error) => wire.send(&Opened(Err(error.clone())), &[]),
+    let sent = match opened {
+        Ok(socket) => wire.send(&Ok::<(), Error>(()), &[socket.socket.as_fd()]),
+        Err(error) => wire.send(&Err::<(), Error>(error), &[]),
     };
     exec::exit_now(i32::from(sent.is_err()))
 }

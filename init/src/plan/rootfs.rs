@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub struct Rootfs {
     /// Absolute, in the runtime's mount namespace.
     pub path: CString,
+    /// What is there is a mount that the parent makes, to be put over it.
+    pub made_by_parent: bool,
     /// `root.readonly`.
     pub readonly: bool,
     /// `linux.rootfsPropagation`, of the container's root mount.

@@ -40,6 +40,8 @@ pub struct Request<'a> {
     pub preserved_fds: u32,
     /// Variables that the runtime adds to the process's environment.
     pub more_env: &'a [(String, String)],
+    /// The parent makes the root's mount.
+    pub root_is_made: bool,
     /// A host directory bound into the container besides the config's mounts.
     pub notify_dir: Option<&'a Path>,
 }

@@ -36,6 +36,7 @@ pub fn plan(
     }
     let rootfs = Rootfs {
         path: kernel_path(&root_path(config, request)?)?,
+        made_by_parent: request.root_is_made,
         readonly: config.root.readonly,
         propagation,
         switch,

@@ -1,0 +1,192 @@
+//! From layer blobs to a tree on disk.
+//!
+//! ```text
+//! blob -> decode -> feed -> tar -> stage, write -> merge  -> finish      (flat)
+//!         read      the     reader a directory     by                    (overlay: no merge)
+//!         hash      DiffID         of the layer's  renaming
+//!         inflate                  own
+//!         '- one thread -'  '------- another -----------------'
+//! ```
+//!
+//! Each layer is first written by itself, into a directory of its own, whatever is below: so
+//! that layers can be written at the same time, so that whiteouts cannot meet what the layer
+//! itself brings, and so that flat and overlay mode cannot differ in what they make of an entry.
+
+mod attributes;
+mod below;
+mod decode;
+mod failure;
+mod feed;
+mod finish;
+mod flat;
+mod merge;
+mod name;
+mod options;
+mod overlay;
+mod owner;
+mod progress;
+mod remove;
+mod run;
+mod stage;
+mod tree;
+mod work;
+mod write;
+
+pub use options::{Devices, IdRange, Limits, Options, OverlayXattrs, Owner};
+pub use progress::{LayerProgress, Progress};
+
+use crate::error::{Context, Result};
+use crate::image::blob::Blob;
+use crate::image::digest::Digest;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// A layer to unpack, and what is claimed about it.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// Which layer of the image it is; the lowest is 0. Errors name it, counted from 1.
+    pub index: usize,
+    /// Of the blob; docker-archive gives none.
+    pub digest: Option<Digest>,
+    /// What the descriptor says is the blob's length.
+    pub size: u64,
+    /// Of the uncompressed tar.
+    pub diff_id: Digest,
+    /// As labelled. The blob's magic number decides, with a warning where the two differ.
+    pub compression: Compression,
+    /// Its bytes.
+    pub blob: Blob,
+}
+
+/// How a layer is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip, of any number of members (RFC 1952).
+    Gzip,
+    /// Zstandard, of any number of frames (RFC 8878).
+    Zstd,
+    /// docker-archive labels nothing: whatever the magic number says, without a warning.
+    Unlabelled,
+}
+
+/// What became of a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// How many entries it has.
+    pub entries: u64,
+    /// How long its tar is.
+    pub bytes: u64,
+    /// Nothing below it was looked at: its directory may be shared by its DiffID. Otherwise it is
+    /// right on top of those very layers only, and may be shared by its ChainID.
+    pub self_contained: bool,
+    /// It says what the root directory's owner, mode, xattrs and times are. The merged root of an
+    /// overlay is the topmost directory's: give that one the attributes of the topmost layer that
+    /// says so ([`copy_root`]).
+    pub sets_root: bool,
+    /// It hides all that is below it. overlayfs does not look at the mark on a root directory:
+    /// leave the layers below away.
+    pub opaque_root: bool,
+}
+
+/// The directories below a layer's own, in overlay mode.
+#[derive(Clone, Copy, Debug)]
+pub enum Below<'a> {
+    /// Not there yet. Enough for a self-contained layer, and most are: all can be unpacked at the
+    /// same time.
+    Unknown,
+    /// All of them, as overlayfs will stack them: the topmost first. None for the lowest layer.
+    Known(&'a [BorrowedFd<'a>]),
+}
+
+/// What [`unpack_overlay`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The directory is complete, and all digests are right.
+    Applied(Applied),
+    /// The layer depends on what is below: call again with [`Below::Known`] and a new, empty
+    /// directory; this one holds a part of the layer.
+    NeedsBelow,
+}
+
+/// Unpacks all `layers`, the lowest first, into the empty directory `rootfs`, several at a time.
+///
+/// `scratch` is an empty directory of the same filesystem, for the layers on their way; it is
+/// empty again at the end. After an error, both hold a part of the image.
+///
+/// # Errors
+/// The first layer that is not what it claims, malformed, hostile, or beyond a limit; or the
+/// file that cannot be written.
+pub fn unpack_flat(
+    layers: &[Layer],
+    rootfs: BorrowedFd<'_>,
+    scratch: BorrowedFd<'_>,
+    options: &Options,
+    progress: &Progress,
+) -> Result<Vec<Applied>> {
+    flat::unpack(layers, rootfs, scratch, options, progress)
+}
+
+/// Unpacks `layer` into the empty directory `dir`, to be stacked by overlayfs on those `below`.
+///
+/// # Errors
+/// As [`unpack_flat`].
+pub fn unpack_overlay(
+    layer: &Layer,
+    dir: BorrowedFd<'_>,
+    below: Below<'_>,
+    options: &Options,
+    progress: &Progress,
+) -> Result<Outcome> {
+    overlay::unpack(layer, dir, below, options, progress)
+}
+
+/// Gives the directory `to` the owner, mode, xattrs and times of the directory `from`.
+///
+/// # Errors
+/// Where one of them cannot be read or written.
+pub fn copy_root(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+    let stat = rustix::fs::fstat(from).context(|| "looking at a layer's root directory")?;
+    let attributes = attributes::read(&stat, &attributes::path_of(from, b"."))
+        .context(|| "looking at a layer's root directory")?;
+    let to = root(to)?;
+    attributes::of_directory(to.as_fd(), &attributes, NOT_MADE, owner::Host::look())
+        .context(|| "finishing the root directory")
+}
+
+/// A mode and an owner that nothing has, so that both will be set.
+const NOT_MADE: (u32, (u32, u32)) = (u32::MAX, (u32::MAX, u32::MAX));
+
+/// Opens a root directory for what comes, and takes from it what its files would inherit:
+/// a group by its set-group-ID bit, and an access control list.
+fn root(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let root = remove::open(dir, b".").context(|| "opening the root directory")?;
+    rustix::fs::fchmod(&root, Mode::RWXU).context(|| "changing the root directory's mode")?;
+    for list in ["system.posix_acl_default", "system.posix_acl_access"] {
+        match rustix::fs::fremovexattr(&root, list) {
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(error).context(|| format!("removing the xattr {list}")),
+        }
+    }
+    Ok(root)
+}
+
+/// The root directory of an image without layers.
+fn bare_root(dir: BorrowedFd<'_>, run: &run::Run<'_>) -> Result<()> {
+    let stage = stage::Stage::new(root(dir)?, stage::Target::Flat, stage::Under::Unknown, run)
+        .map_err(failure::Failure::into_error)?;
+    attributes::of_directory(dir, &stage.implied, NOT_MADE, stage.host)
+}
+
+impl std::fmt::Display for Compression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "not compressed",
+            Self::Gzip => "gzip",
+            Self::Zstd => "Zstandard",
+            Self::Unlabelled => "not labelled",
+        })
+    }
+}

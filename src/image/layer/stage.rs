@@ -1,0 +1,469 @@
+//! One layer's entries, written into a directory of their own.
+//!
+//! A layer is seen by itself: its whiteouts only hide what is below, never what it brings, and
+//! so they are noted and not acted upon. What is below is asked about where an entry depends
+//! on it, that is where its directory is only implied, and where a hard link leads there.
+
+use super::attributes::{self, XATTR_MAX};
+use super::below::{Found, Stack};
+use super::failure::{Attempt, Failure};
+use super::name::{self, Last};
+use super::owner::Host;
+use super::run::Run;
+use super::tree::{Attributes, DirId, Origin, ROOT, Tree};
+use super::{NOT_MADE, remove};
+use crate::error::Context;
+use crate::image::tar::{Entry, Kind, Reader, Time};
+use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::io::Errno;
+use std::io::BufRead;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// So many links on the way to one name, as the kernel.
+const MAX_LINKS: usize = 40;
+
+/// What xattrs of directories may take up in memory, all together: they are set last.
+const MAX_HELD: usize = 32 << 20;
+
+/// What is known of what is below.
+#[derive(Clone, Debug)]
+pub enum Under<'a> {
+    /// Nothing, and the layer's directory must be right whatever it is.
+    Unknown,
+    /// Nothing yet: a directory that is only implied is taken for a directory below, which is
+    /// verified before the two are brought together.
+    Assumed,
+    /// All.
+    Known(Stack<'a>),
+}
+
+/// Whether the layer will lie on top of the others or be brought together with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// overlayfs brings them together: what is taken over from below is copied.
+    Overlay,
+    /// They become one tree, of one filesystem.
+    Flat,
+}
+
+/// A layer on its way to disk.
+pub struct Stage<'a> {
+    pub tree: Tree,
+    pub run: &'a Run<'a>,
+    pub host: Host,
+    pub target: Target,
+    pub under: Under<'a>,
+    /// What a directory has that is there because something is in it.
+    pub implied: Attributes,
+    pub self_contained: bool,
+    pub sets_root: bool,
+    pub(super) mtime: Time,
+    held: usize,
+    /// Whether there may be directories with nothing of the layer's own.
+    incidentals: bool,
+    /// The directory of the last entry, as it was written, and which one that is.
+    last: (Vec<u8>, DirId),
+    path: Vec<u8>,
+}
+
+impl<'a> Stage<'a> {
+    /// Into the empty directory `root`.
+    pub fn new(root: OwnedFd, target: Target, under: Under<'a>, run: &'a Run<'a>) -> Attempt<Self> {
+        let host = run.host();
+        let owner = run.options.owner.store(0, 0, host).map_err(Failure::rule)?;
+        let implied = Attributes {
+            mode: 0o755,
+            owner,
+            ..Attributes::default()
+        };
+        Ok(Self {
+            // Of no mode and owner that it could have, so that it gets what it should have.
+            tree: Tree::new(root, Origin::Implied, implied.clone(), NOT_MADE),
+            run,
+            host,
+            target,
+            under,
+            implied,
+            self_contained: true,
+            sets_root: false,
+            mtime: Time::default(),
+            held: 0,
+            incidentals: false,
+            last: (Vec::new(), ROOT),
+            path: Vec::new(),
+        })
+    }
+
+    /// Writes one entry.
+    pub fn apply<R: BufRead>(
+        &mut self,
+        entry: &mut Entry,
+        reader: &mut Reader<R>,
+        first: bool,
+    ) -> Attempt<()> {
+        self.mtime = entry.mtime;
+        if first {
+            self.tree[ROOT].attributes.mtime = entry.mtime;
+        }
+        let mut path = std::mem::take(&mut self.path);
+        let depth = self.run.options.limits.depth;
+        let result = match name::normalize(&entry.path, depth, &mut path) {
+            Ok(()) => self.apply_at(&path, entry, reader),
+            Err(rule) => Err(Failure::rule(rule)),
+        };
+        self.path = path;
+        result
+    }
+
+    fn apply_at<R: BufRead>(
+        &mut self,
+        path: &[u8],
+        entry: &mut Entry,
+        reader: &mut Reader<R>,
+    ) -> Attempt<()> {
+        let (parent, last) = name::split(path).map_err(Failure::rule)?;
+        match last {
+            Last::Root => self.root(entry),
+            Last::Plain(_) if entry.kind == Kind::Socket => Ok(()),
+            Last::Plain(name) => {
+                let dir = self.directory(parent)?;
+                self.more_than_incidental(dir);
+                self.write(dir, name, entry, reader)
+            }
+            Last::Whiteout(name) => self.whiteout(parent, Some(name)),
+            Last::Opaque => self.whiteout(parent, None),
+            Last::Aufs => {
+                log::debug!("{}: skipped, AUFS's own", path.escape_ascii());
+                Ok(())
+            }
+        }
+    }
+
+    fn root(&mut self, entry: &mut Entry) -> Attempt<()> {
+        // CVE-2021-29136: a link there was followed.
+        if entry.kind != Kind::Directory {
+            return Err(Failure::rule("the root directory as something else"));
+        }
+        self.sets_root = true;
+        self.tree[ROOT].origin = Origin::Entry;
+        self.tree[ROOT].attributes = self.directory_attributes(entry)?;
+        Ok(())
+    }
+
+    /// The attributes of an entry, as they are stored. Takes its xattrs.
+    pub(super) fn attributes(&self, entry: &mut Entry) -> Attempt<Attributes> {
+        let owner = &self.run.options.owner;
+        let mut xattrs = std::mem::take(&mut entry.xattrs);
+        xattrs.retain(|(name, _)| !attributes::is_overlays(name));
+        for (name, value) in &mut xattrs {
+            if value.len() > XATTR_MAX {
+                let rule = format!("an xattr of more than {XATTR_MAX} bytes, the kernel's limit");
+                return Err(Failure::rule(rule));
+            }
+            if let Some(stored) = owner.store_xattr(name, value).map_err(Failure::rule)? {
+                *value = stored;
+            }
+        }
+        Ok(Attributes {
+            mode: entry.mode,
+            owner: owner
+                .store(entry.uid, entry.gid, self.host)
+                .map_err(Failure::rule)?,
+            mtime: entry.mtime,
+            xattrs,
+        })
+    }
+
+    /// As [`Stage::attributes`]; a directory's are kept until the end.
+    pub(super) fn directory_attributes(&mut self, entry: &mut Entry) -> Attempt<Attributes> {
+        let attributes = self.attributes(entry)?;
+        let sizes = attributes
+            .xattrs
+            .iter()
+            .map(|(name, value)| name.len() + value.len());
+        self.held += sizes.sum::<usize>();
+        if self.held > MAX_HELD {
+            let rule = format!("the directories' xattrs are more than {MAX_HELD} bytes");
+            return Err(Failure::rule(rule));
+        }
+        Ok(attributes)
+    }
+
+    /// The directory of that normalized path; made, where it is only implied.
+    fn directory(&mut self, path: &[u8]) -> Attempt<DirId> {
+        match self.resolve(path, Need::Make)? {
+            Some(dir) => Ok(dir),
+            None => Err(Failure::rule("its directory is not there")),
+        }
+    }
+
+    pub(super) fn resolve(&mut self, path: &[u8], need: Need) -> Attempt<Option<DirId>> {
+        if self.last.0 == path {
+            return Ok(Some(self.last.1));
+        }
+        let mut walk = Walk {
+            at: ROOT,
+            rest: path.to_vec(),
+            links: 0,
+        };
+        while let Some(part) = walk.next(&self.tree) {
+            if !self.step(&mut walk, &part, need)? {
+                return Ok(None);
+            }
+        }
+        self.last = (path.to_vec(), walk.at);
+        Ok(Some(walk.at))
+    }
+
+    /// One part of a path that is no directory of this layer. False where there is nothing.
+    fn step(&mut self, walk: &mut Walk, part: &[u8], need: Need) -> Attempt<bool> {
+        let handle = self.tree.open(walk.at)?;
+        match rustix::fs::readlinkat(&*handle, part, Vec::new()) {
+            Ok(target) => {
+                walk.follow(target.as_bytes())?;
+                return Ok(true);
+            }
+            Err(Errno::NOENT) => {}
+            Err(Errno::INVAL) => return need.not_a_directory(part),
+            Err(error) => return Err(error).context(|| "looking at its directory")?,
+        }
+        if self.tree.hides(walk.at, part) {
+            return self.imply_new(walk, part, need);
+        }
+        let found = match &self.under {
+            Under::Unknown => return Err(Failure::NeedsBelow),
+            Under::Assumed => {
+                if need == Need::Look {
+                    return Err(Failure::NeedsBelow);
+                }
+                return self.imply(walk, part, Origin::Assumed, need);
+            }
+            Under::Known(stack) => stack.find(&self.tree.path(walk.at), part)?,
+        };
+        self.self_contained = false;
+        match found {
+            None => self.imply_new(walk, part, need),
+            Some(found) => self.take_over(walk, part, &found, need),
+        }
+    }
+
+    /// Goes on through what is below.
+    fn take_over(
+        &mut self,
+        walk: &mut Walk,
+        part: &[u8],
+        found: &Found,
+        need: Need,
+    ) -> Attempt<bool> {
+        match found.kind() {
+            FileType::Directory if self.target == Target::Flat => {
+                self.imply(walk, part, Origin::Assumed, need)
+            }
+            FileType::Directory => {
+                let path = attributes::path_of(&found.dir, part);
+                let copied = attributes::read(&found.stat, &path)?;
+                self.imply(walk, part, Origin::Copied(self.mtime), need)?;
+                self.tree[walk.at].attributes = copied;
+                Ok(true)
+            }
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(&found.dir, part, Vec::new())
+                    .context(|| "reading a link below")?;
+                walk.follow(target.as_bytes())?;
+                Ok(true)
+            }
+            _ => need.not_a_directory(part),
+        }
+    }
+
+    /// As [`Stage::imply`], where there is none below. False where there is no need for it.
+    fn imply_new(&mut self, walk: &mut Walk, part: &[u8], need: Need) -> Attempt<bool> {
+        match need {
+            Need::Make => self.imply(walk, part, Origin::Implied, need),
+            Need::Hide | Need::Look => Ok(false),
+        }
+    }
+
+    /// Makes a directory that has no entry so far.
+    fn imply(&mut self, walk: &mut Walk, part: &[u8], origin: Origin, need: Need) -> Attempt<bool> {
+        let depth = self.run.options.limits.depth;
+        if self.tree.path(walk.at).len() >= depth {
+            return Err(Failure::rule(format!(
+                "more than {depth} directories deep, the limit"
+            )));
+        }
+        // Nothing counts them but this: a short link may lead deep.
+        self.run.take_entry()?;
+        let attributes = Attributes {
+            mtime: self.mtime,
+            ..self.implied.clone()
+        };
+        walk.at = self.make_directory(walk.at, part, origin, attributes)?;
+        self.tree[walk.at].incidental = need != Need::Make;
+        self.incidentals |= need != Need::Make;
+        Ok(true)
+    }
+
+    /// Makes a directory, replacing what is not one.
+    pub(super) fn make_directory(
+        &mut self,
+        dir: DirId,
+        name: &[u8],
+        origin: Origin,
+        attributes: Attributes,
+    ) -> Attempt<DirId> {
+        // We have to get into it until all is done, whatever its mode will be.
+        let mode = (attributes.mode & 0o777 & !self.host.umask) | 0o700;
+        self.create(dir, name, |dir, name| {
+            rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode))
+        })?;
+        let made = (mode, (self.host.uid, self.host.gid));
+        Ok(self.tree.add(dir, name, origin, attributes, made))
+    }
+
+    /// Makes something by `make`, in place of whatever this layer has put there before.
+    pub(super) fn create<T>(
+        &mut self,
+        dir: DirId,
+        name: &[u8],
+        make: impl Fn(BorrowedFd<'_>, &[u8]) -> rustix::io::Result<T>,
+    ) -> Attempt<T> {
+        let handle = self.tree.open(dir)?;
+        let result = match make(handle.as_fd(), name) {
+            Err(Errno::EXIST) => {
+                self.clear(dir, name)?;
+                make(handle.as_fd(), name)
+            }
+            result => result,
+        };
+        Ok(result.context(|| "creating it")?)
+    }
+
+    /// Removes what this layer has put there before.
+    pub(super) fn clear(&mut self, dir: DirId, name: &[u8]) -> Attempt<()> {
+        let handle = self.tree.open(dir)?;
+        match self.tree.child(dir, name) {
+            // What was assumed could not be verified any more.
+            Some(child) if self.assumes() && self.tree.has_assumed(child) => {
+                return Err(Failure::NeedsBelow);
+            }
+            Some(_) => {
+                self.tree.forget(dir, name);
+                remove::tree(handle.as_fd(), name).context(|| "replacing it")?;
+            }
+            None => {
+                self.tree[dir].copied.remove(name);
+                rustix::fs::unlinkat(&*handle, name, AtFlags::empty()).context(|| "replacing it")?
+            }
+        }
+        // It may have led through what is gone.
+        self.last = (Vec::new(), ROOT);
+        Ok(())
+    }
+
+    fn assumes(&self) -> bool {
+        matches!(self.under, Under::Assumed)
+    }
+
+    /// Hides `name` in the directory `parent`, or all that is in it.
+    fn whiteout(&mut self, parent: &[u8], name: Option<&[u8]>) -> Attempt<()> {
+        let Some(dir) = self.resolve(parent, Need::Hide)? else {
+            return Ok(());
+        };
+        match name {
+            None => self.tree[dir].opaque = true,
+            Some(name) => {
+                if let Under::Known(stack) = &self.under {
+                    self.self_contained = false;
+                    if stack.find(&self.tree.path(dir), name)?.is_none() {
+                        return Ok(());
+                    }
+                }
+                self.tree[dir].whiteouts.insert(name.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Something is in the directory: it is there, whatever is below.
+    fn more_than_incidental(&mut self, mut dir: DirId) {
+        while self.incidentals && dir != ROOT {
+            let there = &mut self.tree[dir];
+            if std::mem::take(&mut there.incidental) {
+                match &mut there.origin {
+                    Origin::Copied(mtime) => *mtime = self.mtime,
+                    _ => there.attributes.mtime = self.mtime,
+                }
+            }
+            dir = self.tree.parent(dir);
+        }
+    }
+}
+
+/// What a directory is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// To put something into it: it is made where it is not there.
+    Make,
+    /// To hide something in it: where it is not there, nothing is to be hidden.
+    Hide,
+    /// To find something in it; where it is not there, nor is that.
+    Look,
+}
+
+impl Need {
+    fn not_a_directory(self, part: &[u8]) -> Attempt<bool> {
+        match self {
+            Self::Hide => Ok(false),
+            Self::Make | Self::Look => {
+                let part = part.escape_ascii();
+                Err(Failure::rule(format!(
+                    "{part}, where it is to be in, is no directory"
+                )))
+            }
+        }
+    }
+}
+
+/// A path on its way from directory to directory, never above the root.
+struct Walk {
+    at: DirId,
+    rest: Vec<u8>,
+    links: usize,
+}
+
+impl Walk {
+    /// Goes on through directories that are there, to the first part that is not one of them.
+    fn next(&mut self, tree: &Tree) -> Option<Vec<u8>> {
+        let mut used = 0;
+        let mut stop = None;
+        for part in self.rest.split(|byte| *byte == b'/') {
+            used += part.len() + 1;
+            match part {
+                b"" | b"." => {}
+                b".." => self.at = tree.parent(self.at),
+                _ => match tree.child(self.at, part) {
+                    Some(dir) => self.at = dir,
+                    None => {
+                        stop = Some(part.to_vec());
+                        break;
+                    }
+                },
+            }
+        }
+        self.rest.drain(..used.min(self.rest.len()));
+        stop
+    }
+
+    fn follow(&mut self, target: &[u8]) -> Attempt<()> {
+        self.links += 1;
+        if self.links > MAX_LINKS {
+            return Err(Failure::rule("too many symbolic links on the way to it"));
+        }
+        if target.starts_with(b"/") {
+            self.at = ROOT;
+        }
+        self.rest = [target, b"/", &self.rest].concat();
+        Ok(())
+    }
+}
