@@ -296,9 +296,10 @@ mod tests {
     fn it_is_written_with_tabs_and_never_over_another() {
         let bundle = std::env::temp_dir().join(format!("tare-spec-{}", std::process::id()));
         std::fs::create_dir(&bundle).unwrap();
-        let first = run(&bundle, false);
-        let text = std::fs::read_to_string(bundle.join("config.json")).unwrap();
-        let second = run(&bundle, true);
+        let file = bundle.join("config.json");
+        let first = run(&file, false);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let second = run(&file, true);
         std::fs::remove_dir_all(&bundle).unwrap();
         first.unwrap();
         assert!(text.starts_with(

@@ -187,11 +187,11 @@ mod tests {
             v2(json),
             [
                 "TasksMax=infinity",
+                "IOWeight=1",
+                "CPUWeight=100",
                 "MemorySwapMax=4096",
                 "MemoryMax=4096",
                 "MemoryLow=1024",
-                "IOWeight=1",
-                "CPUWeight=100",
                 "CPUQuotaPerSecUSec=510000",
                 "CPUQuotaPeriodUSec=100000"
             ]

@@ -58,8 +58,7 @@ pub fn of_other(
     }
     if !attributes.xattrs.is_empty() {
         // They cannot be set by descriptor: it cannot be opened, or not without consequences.
-        let directory = format!("/proc/self/fd/{}/", dir.as_raw_fd());
-        let path = [directory.as_bytes(), name].concat();
+        let path = path_of(dir, name);
         set_xattrs(&attributes.xattrs, host, |name, value| {
             rustix::fs::lsetxattr(&path, name, value, XattrFlags::empty())
         })?;

@@ -26,6 +26,7 @@ mod overlay;
 mod owner;
 mod progress;
 mod remove;
+mod resolve;
 mod run;
 mod stage;
 mod tree;
