@@ -119,7 +119,7 @@ fn collect_processes(dir: &Path, pids: &mut Vec<i32>) -> Result<()> {
 }
 
 /// The cgroups directly below `dir`; none if it is gone.
-fn children(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn children(dir: &Path) -> Result<Vec<PathBuf>> {
     match rustix::fs::stat(dir) {
         // kernfs keeps the count right: 2 and one for each sub-directory.
         Ok(stat) if stat.st_nlink <= 2 => return Ok(Vec::new()),

@@ -11,8 +11,6 @@ use crate::error::{Error, Result};
 pub struct Changes<'a> {
     manager: &'a Manager,
     limits: Journal,
-    /// Whether systemd, where it drives them, knows of the new limits already.
-    is_told: bool,
     /// The rules that were in force before those of the change.
     devices: Option<&'a [DeviceRule]>,
 }
@@ -27,13 +25,11 @@ impl Manager {
         let mut changes = Changes {
             manager: self,
             limits: Journal::keeping(),
-            is_told: false,
             devices: None,
         };
         if let Err(error) = self.set(change, before, &mut changes.limits) {
             return Err(changes.roll_back(error));
         }
-        changes.is_told = true;
         if !change.devices.is_empty() && change.devices != before.devices {
             changes.devices = Some(&before.devices);
             if let Err(error) = self.apply_devices(&change.devices) {
@@ -52,7 +48,8 @@ impl Changes<'_> {
         if let Some(rules) = self.devices {
             failures.extend(self.manager.apply_devices(rules).err());
         }
-        if let (Manager::Systemd(unit), true) = (self.manager, self.is_told) {
+        // Also where it was asked and did not answer: it may have done it, or do it yet.
+        if let Manager::Systemd(unit) = self.manager {
             failures.extend(unit.take_back(&self.limits).err());
         }
         failures.extend(self.limits.undo());

@@ -228,8 +228,7 @@ impl V1 {
     pub(super) fn signal_all(&self, signal: Signal) -> Result<()> {
         let freezer = self.find("freezer");
         if signal == Signal::KILL && self.kill_unified()? && self.all_in_unified()? {
-            // A frozen task dies only when it is thawed.
-            return freezer.map_or(Ok(()), thaw_if_there);
+            return freezer.map_or(Ok(()), thaw_to_die);
         }
         let paused = match freezer {
             Some(dir) => freezer::is_frozen(dir)?,
@@ -245,9 +244,10 @@ impl V1 {
         let result = self
             .processes()
             .and_then(|pids| super::signal_each(&pids, signal));
-        match freezer.filter(|_| !paused || signal == Signal::KILL) {
-            Some(dir) => result.and(thaw_if_there(dir)),
-            None => result,
+        match freezer {
+            Some(dir) if signal == Signal::KILL => result.and(thaw_to_die(dir)),
+            Some(dir) if !paused => result.and(thaw_if_there(dir)),
+            _ => result,
         }
     }
 
@@ -389,6 +389,15 @@ fn thaw_if_there(dir: &Path) -> Result<()> {
         Err(error) if error.errno() == Some(Errno::NODEV) => Ok(()),
         result => result,
     }
+}
+
+/// A frozen task dies only when it is thawed, also one that the container froze itself, in a
+/// cgroup of its own.
+fn thaw_to_die(dir: &Path) -> Result<()> {
+    thaw_if_there(dir)?;
+    files::children(dir)?
+        .iter()
+        .try_for_each(|child| thaw_to_die(child))
 }
 
 /// Adds to a refused limit what the kernel does not say with it.

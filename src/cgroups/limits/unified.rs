@@ -4,6 +4,16 @@ use super::{Group, Write};
 use crate::config::resources::Resources;
 use crate::error::{Code, Error, Result};
 
+/// Not limits: they move processes, also the host's, or are how the container is managed.
+const NOT_LIMITS: [&str; 6] = [
+    "cgroup.procs",
+    "cgroup.threads",
+    "cgroup.kill",
+    "cgroup.freeze",
+    "cgroup.type",
+    "cgroup.subtree_control",
+];
+
 /// Files by name, each line of a value a write: io.max takes one device at a time.
 pub(super) fn unified(resources: &Resources) -> Result<Vec<Group>> {
     let mut groups = Vec::new();
@@ -11,6 +21,10 @@ pub(super) fn unified(resources: &Resources) -> Result<Vec<Group>> {
         let field = format!("unified[{file:?}]");
         if file.contains('/') || !file.contains('.') || file.starts_with('.') {
             let message = format!("linux.resources.{field}: not of the form CONTROLLER.PARAMETER");
+            return Err(Error::new(Code::InvalidConfig, message));
+        }
+        if NOT_LIMITS.contains(&file.as_str()) {
+            let message = format!("linux.resources.{field}: this file sets no limit");
             return Err(Error::new(Code::InvalidConfig, message));
         }
         for line in value.lines().filter(|line| !line.trim().is_empty()) {
@@ -44,5 +58,7 @@ mod tests {
             let error = writes(&json).unwrap_err().to_string();
             assert!(error.contains("CONTROLLER.PARAMETER"), "{bad}");
         }
+        let error = writes(r#"{"unified":{"cgroup.procs":"1"}}"#).unwrap_err();
+        assert!(error.to_string().contains("sets no limit"));
     }
 }

@@ -20,8 +20,39 @@ const STARTS: [&str; 7] = [
     "BindsTo",
     "Upholds",
 ];
-const STOPS: [&str; 2] = ["Conflicts", "PropagatesStopTo"];
+const STOPS: [&str; 4] = [
+    "Conflict",
+    "PropagatesStopTo",
+    "PropagatesReloadTo",
+    "Triggers",
+];
 const ACTION: &str = "Action";
+/// The same from the other side: the container's end is another unit's.
+const INVERSES: [&str; 6] = [
+    "RequiredBy",
+    "RequisiteOf",
+    "WantedBy",
+    "BoundBy",
+    "ConsistsOf",
+    "UpheldBy",
+];
+/// What would put the host's processes into the unit or take the container out of its
+/// confinement, and what the config itself says.
+const OURS: [&str; 9] = [
+    "PIDs",
+    "Slice",
+    "Delegate",
+    "DelegateSubgroup",
+    "DevicePolicy",
+    "DeviceAllow",
+    "BPFProgram",
+    "IPIngressFilterPath",
+    "IPEgressFilterPath",
+];
+/// The longest that the D-Bus specification allows a signature to be, in bytes.
+const LONGEST_SIGNATURE: usize = 255;
+/// How deep values may nest: arrays and structs, 32 each ("Valid Signatures").
+const DEEPEST: usize = 64;
 /// This begins like one of those, but only waits for mounts.
 const HARMLESS: &str = "RequiresMountsFor";
 
@@ -51,8 +82,12 @@ fn check(name: &str) -> std::result::Result<(), &'static str> {
         return Err("that is no property's name");
     }
     let is_one_of = |list: &[&str]| list.iter().any(|start| name.starts_with(start));
-    if name != HARMLESS && (is_one_of(&STARTS) || is_one_of(&STOPS) || name.ends_with(ACTION)) {
+    let acts = is_one_of(&STARTS) || is_one_of(&STOPS) || name.ends_with(ACTION);
+    if name != HARMLESS && (acts || INVERSES.contains(&name)) {
         return Err("a property that executes, starts or stops something is not for a container");
+    }
+    if OURS.contains(&name) {
+        return Err("this property is the runtime's own to set");
     }
     Ok(())
 }
@@ -106,14 +141,19 @@ fn parse(text: &str) -> Option<Parsed> {
     {
         return Some(Parsed::Decimal(number));
     }
-    let mut reader = Reader { rest: text };
+    let mut reader = Reader {
+        rest: text,
+        depth: 0,
+    };
     let value = reader.value("")?;
     reader.skip_space();
-    reader.rest.is_empty().then_some(Parsed::Value(value))
+    let is_sound = reader.rest.is_empty() && value.signature().len() <= LONGEST_SIGNATURE;
+    is_sound.then_some(Parsed::Value(value))
 }
 
 struct Reader<'a> {
     rest: &'a str,
+    depth: usize,
 }
 
 impl Reader<'_> {
@@ -134,6 +174,16 @@ impl Reader<'_> {
 
     /// A value; `kind` is the type it must have, or empty.
     fn value(&mut self, kind: &str) -> Option<Value> {
+        if self.depth == DEEPEST {
+            return None;
+        }
+        self.depth += 1;
+        let value = self.any(kind);
+        self.depth -= 1;
+        value
+    }
+
+    fn any(&mut self, kind: &str) -> Option<Value> {
         self.skip_space();
         match self.rest.chars().next()? {
             '[' => self.array(kind),
@@ -141,6 +191,9 @@ impl Reader<'_> {
             '\'' | '"' => self.text(kind),
             '@' => {
                 let (given, rest) = self.rest[1..].split_once(' ')?;
+                if !given.bytes().all(|code| b"ybnqiuxtsogv(a)".contains(&code)) {
+                    return None;
+                }
                 self.rest = rest;
                 self.value(given)
             }

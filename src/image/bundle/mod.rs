@@ -14,7 +14,18 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// Annotations by which an image would change what the container may do on the host: runtimes
 /// obey them, and an image is not to be trusted with that.
-const UNSAFE: &[&str] = &["org.systemd.property.", "run.oci."];
+const UNSAFE: &[&str] = &[
+    "org.systemd.property.",
+    "run.oci.",
+    "org.criu.",
+    "io.katacontainers.",
+    "dev.gvisor.",
+    "module.wasm.",
+];
+
+/// Where volumes would take the place of the default mounts, and have the host's pseudo file
+/// systems copied into them.
+const RESERVED: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 /// What the user wants otherwise than the image.
 #[derive(Clone, Debug, Default)]
@@ -162,6 +173,20 @@ fn volumes(execution: &Execution) -> Vec<Mount> {
         .keys()
         .map(|path| ContainerPath::new(path));
     let destinations = destinations.filter(|path| path.names().next().is_some());
+    let is_reserved = |path: &ContainerPath| {
+        let reserved = RESERVED.iter().find(|reserved| {
+            let rest = path.as_str().strip_prefix(**reserved);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        });
+        if let Some(reserved) = reserved {
+            log::warn!(
+                "the image's volume {} is left out: {reserved} is the runtime's",
+                path.as_str()
+            );
+        }
+        reserved.is_some()
+    };
+    let destinations = destinations.filter(|path| !is_reserved(path));
     destinations
         .map(|destination| Mount {
             destination: destination.as_str().into(),

@@ -8,6 +8,7 @@ use crate::error::{Code, Context, Error, Result};
 use crate::image::document::invalid;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -123,17 +124,26 @@ fn group_id(group: &str, rootfs: BorrowedFd<'_>) -> Result<u32> {
         .ok_or_else(|| unknown("group", group, "group"))
 }
 
+/// `NGROUPS_MAX`.
+const MOST_GROUPS: usize = 65_536;
+
 /// The groups that have `user` as a member, but for the user's own.
 fn groups_of(user: &str, own: u32, rootfs: BorrowedFd<'_>) -> Result<Vec<u32>> {
     let text = read(rootfs, "etc/group")?;
-    let mut gids = Vec::new();
+    let mut gids = BTreeSet::new();
     for (_, gid, members) in groups(&text) {
         let is_member = members.split(',').any(|member| member.trim() == user);
-        if is_member && gid != own && !gids.contains(&gid) {
-            gids.push(gid);
+        if is_member && gid != own {
+            gids.insert(gid);
         }
     }
-    Ok(gids)
+    if gids.len() > MOST_GROUPS {
+        return Err(invalid(format!(
+            "{user:?} is in {} groups of the image's /etc/group; Linux allows {MOST_GROUPS}",
+            gids.len()
+        )));
+    }
+    Ok(gids.into_iter().collect())
 }
 
 fn unknown(what: &str, name: &str, file: &str) -> Error {

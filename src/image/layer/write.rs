@@ -7,7 +7,7 @@ use super::failure::{Attempt, Failure};
 use super::name;
 use super::resolve::Need;
 use super::stage::{Stage, Target, Under};
-use super::tree::{Attributes, DirId, Origin};
+use super::tree::{Attributes, DirId, Origin, ROOT};
 use crate::error::Context;
 use crate::image::tar::{Device, Entry, Kind, Reader, Segment};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Stat};
@@ -162,6 +162,8 @@ impl Stage<'_> {
             Failure::rule(format!("a hard link to {target}, which is not there"))
         };
         let from = self.resolve(parent, Need::Look)?.ok_or_else(missing)?;
+        // It may have led through the very name that the link is about to take.
+        self.last = (Vec::new(), ROOT);
         if self.tree.child(from, last).is_some() {
             return Err(Failure::rule("a hard link to a directory"));
         }

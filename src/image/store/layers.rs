@@ -151,7 +151,9 @@ fn variant(options: &Options) -> Result<String> {
         }
     };
     let devices = match options.devices {
-        Devices::Make | Devices::Refuse => "",
+        Devices::Make => "",
+        // Not one that was unpacked with them.
+        Devices::Refuse => ".no-devices",
         Devices::Placeholder => ".placeholders",
     };
     let xattrs = match options.overlay_xattrs {
@@ -206,10 +208,13 @@ impl Work<'_> {
     fn find(&self, job: &Job<'_>) -> Result<Option<StoredLayer>> {
         let alone = self.read(&self.key(&job.layer.diff_id))?;
         let is_lowest = job.chain_id == job.layer.diff_id;
+        // A ChainID that an image claims to be a DiffID must not make it one.
+        let is_it = |layer: &StoredLayer| layer.diff_id == job.layer.diff_id;
+        let alone = alone.filter(is_it);
         if let Some(layer) = alone.filter(|layer| layer.self_contained || is_lowest) {
             return Ok(Some(layer));
         }
-        self.read(&self.key(&job.chain_id))
+        Ok(self.read(&self.key(&job.chain_id))?.filter(is_it))
     }
 
     fn read(&self, key: &str) -> Result<Option<StoredLayer>> {
