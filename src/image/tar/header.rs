@@ -42,7 +42,8 @@ impl Header {
             plain += i64::from(byte);
             signed += i64::from(byte.cast_signed());
         }
-        if claimed != plain && claimed != signed {
+        // A fuzzer would be busy guessing it.
+        if claimed != plain && claimed != signed && !cfg!(fuzzing) {
             return Err(Fault::rule("a header's checksum is wrong"));
         }
         let dialect = match &bytes[257..263] {
