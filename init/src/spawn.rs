@@ -5,6 +5,7 @@
 
 use crate::error::{Code, Context, Error, Result};
 use crate::files;
+use crate::sys::clock::monotonic;
 use crate::sys::clone::{Clone, Forked, fork};
 use crate::sys::{exec, signals};
 use alloc::ffi::CString;
@@ -18,7 +19,6 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus};
-use rustix::time::{ClockId, clock_gettime};
 
 /// How long a killed process may take to go.
 const DEATH_DEADLINE: Duration = Duration::from_secs(10);
@@ -201,24 +201,23 @@ fn end_of(pidfd: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<End> {
 
 /// When a wait is to end.
 #[derive(Clone, Copy)]
-struct Deadline(Timespec);
+struct Deadline(Duration);
 
 impl Deadline {
     /// In this time from now on; none where that is beyond all clocks.
     fn after(timeout: Duration) -> Option<Self> {
-        let timeout = Timespec::try_from(timeout).ok()?;
-        now().checked_add(timeout).map(Self)
+        monotonic().checked_add(timeout).map(Self)
     }
 
     /// The time until then, for poll(2).
     fn left(self) -> Timespec {
-        let left = self.0.checked_sub(now());
-        left.filter(|left| left.tv_sec >= 0).unwrap_or_default()
+        let left = self.0.saturating_sub(monotonic());
+        // Longer than any wait: poll(2) knows no more seconds.
+        Timespec::try_from(left).unwrap_or(Timespec {
+            tv_sec: i64::MAX,
+            tv_nsec: 0,
+        })
     }
-}
-
-fn now() -> Timespec {
-    clock_gettime(ClockId::Monotonic)
 }
 
 /// Waits until the process ends, or the time is up; says whether it ended.

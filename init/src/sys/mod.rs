@@ -6,6 +6,7 @@
 #[cfg(feature = "program")]
 mod bytes;
 mod call;
+pub mod clock;
 pub mod clone;
 pub mod exec;
 pub mod keyring;
