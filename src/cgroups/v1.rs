@@ -344,7 +344,7 @@ impl V1 {
     }
 
     pub(super) fn memory_events(&self) -> Result<Option<MemoryEvents>> {
-        self.find("memory").map(memory::v1).transpose()
+        self.find("memory").map_or(Ok(None), memory::v1)
     }
 }
 

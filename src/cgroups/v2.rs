@@ -330,8 +330,11 @@ impl V2 {
         Ok(sub)
     }
 
-    /// Where `pid` is, if below.
+    /// Where `pid` is, if below. Without a cgroup of the container's there is nothing to be below.
     pub(super) fn of_process(&self, pid: Pid) -> Result<Self> {
+        if self.without {
+            return Ok(self.clone());
+        }
         let file = format!("/proc/{}/cgroup", pid.as_raw_nonzero());
         let text = files::read_named(Path::new(&file))?;
         let path = text.lines().find_map(|line| line.strip_prefix("0::"));
