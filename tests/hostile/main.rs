@@ -33,6 +33,7 @@ mod documented;
 mod ids;
 mod labels;
 mod nesting;
+mod reading;
 mod resolution;
 
 use std::process::ExitCode;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     harness::run(all())
 }
 
-fn all() -> [Vec<libtest_mimic::Trial>; 15] {
+fn all() -> [Vec<libtest_mimic::Trial>; 16] {
     [
         symlinks::tests(),
         exchange::tests(),
@@ -57,6 +58,7 @@ fn all() -> [Vec<libtest_mimic::Trial>; 15] {
         ids::tests(),
         config::tests(),
         delete::tests(),
+        reading::tests(),
         resolution::tests(),
         labels::tests(),
         nesting::tests(),
