@@ -35,6 +35,7 @@ mod labels;
 mod nesting;
 mod reading;
 mod resolution;
+mod rootless;
 
 use std::process::ExitCode;
 
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     harness::run(all())
 }
 
-fn all() -> [Vec<libtest_mimic::Trial>; 16] {
+fn all() -> [Vec<libtest_mimic::Trial>; 17] {
     [
         symlinks::tests(),
         exchange::tests(),
@@ -59,6 +60,7 @@ fn all() -> [Vec<libtest_mimic::Trial>; 16] {
         config::tests(),
         delete::tests(),
         reading::tests(),
+        rootless::tests(),
         resolution::tests(),
         labels::tests(),
         nesting::tests(),

@@ -7,6 +7,7 @@ pub mod host;
 mod leftovers;
 pub mod limits;
 mod terminal;
+pub mod user;
 
 pub use command::{Command, Output, Running};
 pub use container::Container;
