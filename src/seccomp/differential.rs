@@ -47,21 +47,23 @@ fn instructions(hex: &str, machine: Machine) -> Vec<Instruction> {
         .step_by(2)
         .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
         .collect();
-    let (code, k): (fn([u8; 2]) -> u16, fn([u8; 4]) -> u32) = match machine {
-        Machine::This => (u16::from_ne_bytes, u32::from_ne_bytes),
-        Machine::OfOtherByteOrder => (
-            |bytes| u16::from_ne_bytes(bytes).swap_bytes(),
-            |bytes| u32::from_ne_bytes(bytes).swap_bytes(),
-        ),
+    let in_our_order = |instruction: Instruction| match machine {
+        Machine::This => instruction,
+        Machine::OfOtherByteOrder => Instruction {
+            code: instruction.code.swap_bytes(),
+            k: instruction.k.swap_bytes(),
+            ..instruction
+        },
     };
     bytes
         .chunks(8)
         .map(|bytes| Instruction {
-            code: code([bytes[0], bytes[1]]),
+            code: u16::from_ne_bytes([bytes[0], bytes[1]]),
             jt: bytes[2],
             jf: bytes[3],
-            k: k([bytes[4], bytes[5], bytes[6], bytes[7]]),
+            k: u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
         })
+        .map(in_our_order)
         .collect()
 }
 
