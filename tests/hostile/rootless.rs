@@ -3,9 +3,12 @@
 
 use crate::canary::{Attack, Canary, LEFT_OPEN};
 use crate::cgroup_write::WRITE;
-use crate::harness::user::{Delegated, PATH, USER, container, tare};
-use crate::harness::{Sandbox, tests};
+use crate::harness::user::{PATH, USER, container, tare};
+use crate::harness::{Container, Sandbox, host, tests};
 use serde_json::json;
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::PathBuf;
 
 tests![
     symlinks,
@@ -59,6 +62,67 @@ fn descriptors_and_directories(t: &Sandbox) {
         run.redirect(&careless).run().fails();
     }
     t.assert_nothing_left();
+}
+
+/// Cgroups that are the user's in all hierarchies, removed with this.
+struct Delegated {
+    dirs: Vec<PathBuf>,
+    /// For a container below them.
+    cgroups_path: String,
+    /// What makes the runtime start in them, as v2 wants it: no process may be moved by whoever
+    /// cannot write to where both its cgroups are.
+    enter: String,
+}
+
+impl Delegated {
+    /// Where the container's are to be.
+    fn to(c: &Container) -> Self {
+        let name = format!("{}-user", c.id);
+        let roots: Vec<PathBuf> = match host::is_v2() {
+            true => vec![host::ROOT.into()],
+            false => fs::read_dir(host::ROOT)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| !path.is_symlink() && path.join("cgroup.procs").exists())
+                .collect(),
+        };
+        let mut delegated = Self {
+            dirs: Vec::new(),
+            cgroups_path: format!("/{name}/{}", c.id),
+            enter: String::new(),
+        };
+        for root in roots {
+            let dir = root.join(&name);
+            for made in [dir.clone(), dir.join("runtime")] {
+                fs::create_dir(&made).unwrap();
+                for file in ["cpuset.cpus", "cpuset.mems"] {
+                    // v1 copies them from nowhere, and without them no process gets in.
+                    if !host::is_v2() && made.join(file).exists() {
+                        let of_parent = fs::read(made.parent().unwrap().join(file)).unwrap();
+                        fs::write(made.join(file), of_parent).unwrap();
+                    }
+                }
+                let owner = Some(USER);
+                chown(&made, owner, owner).unwrap();
+                for entry in fs::read_dir(&made).unwrap() {
+                    chown(entry.unwrap().path(), owner, owner).unwrap();
+                }
+                delegated.dirs.push(made);
+            }
+            let file = dir.join("runtime/cgroup.procs");
+            delegated.enter += &format!("echo $$ >{} || exit 8; ", file.display());
+        }
+        delegated
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        for dir in self.dirs.iter().rev() {
+            // What is left in it shows as the test's leftovers.
+            let _ = fs::remove_dir(dir);
+        }
+    }
 }
 
 /// They may be written by the container's root, who is the user: what keeps it from that is the

@@ -1,9 +1,9 @@
-//! An ordinary user, who has ranges of ids and, if it is asked for, cgroups.
+//! An ordinary user, who has ranges of ids.
 
-use super::{Command, Container, Sandbox, host, runtime, skip};
+use super::{Command, Container, Sandbox, runtime, skip};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The user, and the first of the ids that /etc/subuid gives to them.
 pub const USER: u32 = 23456;
@@ -86,64 +86,3 @@ PATH={path} exec /usr/bin/setpriv \
 
 /// Where the user's programs are.
 pub const PATH: &str = "/usr/bin:/bin";
-
-/// Cgroups that are the user's in all hierarchies, removed with this.
-pub struct Delegated {
-    dirs: Vec<PathBuf>,
-    /// For a container below them.
-    pub cgroups_path: String,
-    /// What makes the runtime start in them, as v2 wants it: no process may be moved by whoever
-    /// cannot write to where both its cgroups are.
-    pub enter: String,
-}
-
-impl Delegated {
-    /// Where the container's are to be.
-    pub fn to(c: &Container) -> Self {
-        let name = format!("{}-user", c.id);
-        let roots: Vec<PathBuf> = match host::is_v2() {
-            true => vec![host::ROOT.into()],
-            false => fs::read_dir(host::ROOT)
-                .unwrap()
-                .map(|entry| entry.unwrap().path())
-                .filter(|path| !path.is_symlink() && path.join("cgroup.procs").exists())
-                .collect(),
-        };
-        let mut delegated = Self {
-            dirs: Vec::new(),
-            cgroups_path: format!("/{name}/{}", c.id),
-            enter: String::new(),
-        };
-        for root in roots {
-            let dir = root.join(&name);
-            for made in [dir.clone(), dir.join("runtime")] {
-                fs::create_dir(&made).unwrap();
-                for file in ["cpuset.cpus", "cpuset.mems"] {
-                    // v1 copies them from nowhere, and without them no process gets in.
-                    if !host::is_v2() && made.join(file).exists() {
-                        let of_parent = fs::read(made.parent().unwrap().join(file)).unwrap();
-                        fs::write(made.join(file), of_parent).unwrap();
-                    }
-                }
-                let owner = Some(USER);
-                std::os::unix::fs::chown(&made, owner, owner).unwrap();
-                for entry in fs::read_dir(&made).unwrap() {
-                    std::os::unix::fs::chown(entry.unwrap().path(), owner, owner).unwrap();
-                }
-                delegated.dirs.push(made);
-            }
-            let file = dir.join("runtime/cgroup.procs");
-            delegated.enter += &format!("echo $$ >{} || exit 8; ", file.display());
-        }
-        delegated
-    }
-}
-
-impl Drop for Delegated {
-    fn drop(&mut self) {
-        for dir in self.dirs.iter().rev() {
-            // What is left in it shows as the test's leftovers.
-            let _ = fs::remove_dir(dir);
-        }
-    }
-}
