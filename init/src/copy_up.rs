@@ -1,10 +1,12 @@
 //! `tmpcopyup`: what the rootfs has at a tmpfs's destination, copied into the tmpfs.
 //!
 //! Both trees are walked by descriptor, no link is followed, and nothing is read that is not
-//! a regular file, a directory or a link.
+//! a regular file, a directory or a link; nor what the kernel says of itself, to which a link in
+//! the rootfs may have led: we see more of that than the container may.
 
 use crate::error::{Context, Error, Result};
 use crate::files;
+use crate::root::{file_type, is_of_the_kernel};
 use alloc::format;
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -35,6 +37,9 @@ fn reopen(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
 }
 
 fn directory(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
+    if is_of_the_kernel(from).context(|| "looking at a directory")? {
+        return Ok(());
+    }
     for entry in Dir::read_from(from).context(|| "reading a directory")? {
         let entry = entry.context(|| "reading a directory")?;
         let name = entry.file_name();
@@ -61,10 +66,13 @@ fn one(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> Result<()> {
             attributes(made.as_fd(), &stat).map_err(copying)
         }
         FileType::RegularFile => {
-            // Not waiting: on a shared volume it may have become a fifo since.
+            // Not waiting: on a shared volume it may have become a fifo since, or a device.
             let source =
                 rustix::fs::openat(from, name, open_flags | OFlags::NONBLOCK, Mode::empty())
                     .map_err(copying)?;
+            if file_type(&source).map_err(copying)? != FileType::RegularFile {
+                return Err(copying(Errno::AGAIN));
+            }
             let flags =
                 OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let made =

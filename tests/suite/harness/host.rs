@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ROOT: &str = "/sys/fs/cgroup";
+/// Where cgroups are mounted.
+pub const ROOT: &str = "/sys/fs/cgroup";
 
 /// Whether the runtime is to use systemd (`TARE_TEST_SYSTEMD=1`).
 pub fn systemd() -> bool {
