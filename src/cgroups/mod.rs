@@ -27,6 +27,7 @@ mod events;
 mod files;
 mod freezer;
 mod hierarchies;
+mod kernel_log;
 mod limits;
 mod means;
 mod memory;
@@ -449,7 +450,7 @@ impl Manager {
     pub fn watch_oom(&self) -> Result<Option<OomWatch>> {
         match self {
             Self::V1(v1) => v1.find("memory").map_or(Ok(None), OomWatch::v1),
-            Self::V2(v2) => v2.path().map_or(Ok(None), OomWatch::v2),
+            Self::V2(v2) => v2.watch_oom(),
             Self::Systemd(unit) => unit.files.watch_oom(),
         }
     }

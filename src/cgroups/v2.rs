@@ -2,10 +2,10 @@
 
 use super::devices::Policy;
 use super::files::{self, Made};
-use super::hierarchies::Hierarchy;
+use super::hierarchies::{self, Hierarchy};
 use super::limits::{self, Journal, Write};
 use super::path::{Base, CgroupPath};
-use super::{Claim, MemoryEvents, controllers, ebpf, events, memory, sub};
+use super::{Claim, MemoryEvents, OomWatch, controllers, ebpf, events, memory, sub};
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 use rustix::io::Errno;
@@ -351,6 +351,18 @@ impl V2 {
                 format!("{file}: not below {}", self.path.display()),
             )),
         }
+    }
+
+    pub(super) fn watch_oom(&self) -> Result<Option<OomWatch>> {
+        let Some(dir) = self.path() else {
+            return Ok(None);
+        };
+        let below = dir.strip_prefix(&self.mount).unwrap_or(dir);
+        let path = match hierarchies::is_whole(&self.mount)? {
+            true => Path::new("/").join(below),
+            false => below.to_owned(),
+        };
+        OomWatch::v2(dir, path)
     }
 
     pub(super) fn memory_events(&self) -> Result<Option<MemoryEvents>> {
