@@ -37,6 +37,7 @@ mod planned;
 pub mod stats;
 mod sub;
 mod systemd;
+mod tree;
 mod update;
 mod v1;
 mod v2;
@@ -462,7 +463,7 @@ fn check_unused(dir: &Path, frozen: bool) -> Result<()> {
         let message = "container's cgroup unexpectedly frozen";
         return Err(Error::new(Code::WrongState, message).hint(dir.display().to_string()));
     }
-    match files::processes(dir)?.as_slice() {
+    match tree::processes(dir)?.as_slice() {
         [] => Ok(()),
         pids => {
             let count = pids.len();

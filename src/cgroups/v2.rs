@@ -5,7 +5,7 @@ use super::files::{self, Made};
 use super::hierarchies::{self, Hierarchy};
 use super::limits::{self, Journal, Write};
 use super::path::{Base, CgroupPath};
-use super::{Claim, MemoryEvents, OomWatch, controllers, ebpf, events, memory, sub};
+use super::{Claim, MemoryEvents, OomWatch, controllers, ebpf, events, memory, sub, tree};
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 use rustix::io::Errno;
@@ -231,7 +231,7 @@ impl V2 {
     }
 
     pub(super) fn processes(&self) -> Result<Vec<i32>> {
-        self.path().map_or(Ok(Vec::new()), files::processes)
+        self.path().map_or(Ok(Vec::new()), tree::processes)
     }
 
     pub(super) fn signal_all(&self, signal: Signal) -> Result<()> {
