@@ -64,6 +64,15 @@ pub(super) fn write_named(path: &Path, value: &str) -> Result<()> {
     write(path, value).context(|| writing(path, value))
 }
 
+/// [`write_named`], where there may be no cgroup any more: false then.
+pub(super) fn write_if_there(path: &Path, value: &str) -> Result<bool> {
+    match write(path, value) {
+        Ok(()) => Ok(true),
+        Err(errno) if is_gone(errno) => Ok(false),
+        Err(errno) => Err(Error::system(writing(path, value), errno)),
+    }
+}
+
 /// A file that takes one rule per write, opened with the first.
 pub(super) struct Rules {
     path: PathBuf,

@@ -56,9 +56,10 @@ fn try_freeze(dir: &Path, deadline: Instant) -> Result<()> {
     Err(Error::new(Code::Timeout, message).hint(hint))
 }
 
-/// Lets the tasks run again. It is done when the kernel has taken the write.
+/// Lets the tasks run again. It is done when the kernel has taken the write. What is not there
+/// is not frozen.
 pub(super) fn thaw(dir: &Path) -> Result<()> {
-    files::write_named(&dir.join(STATE), "THAWED")
+    files::write_if_there(&dir.join(STATE), "THAWED").map(drop)
 }
 
 /// Lets the tasks run again to die, which a frozen one does not: also those that the container

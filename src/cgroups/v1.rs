@@ -246,7 +246,7 @@ impl V1 {
             .and_then(|pids| super::signal_each(&pids, signal));
         match freezer {
             Some(dir) if signal == Signal::KILL => result.and(freezer::thaw_to_die(dir)),
-            Some(dir) if !paused => result.and(thaw_if_there(dir)),
+            Some(dir) if !paused => result.and(freezer::thaw(dir)),
             _ => result,
         }
     }
@@ -256,12 +256,7 @@ impl V1 {
         let Some(dir) = self.unified() else {
             return Ok(false);
         };
-        let path = dir.join("cgroup.kill");
-        match files::write(&path, "1") {
-            Ok(()) => Ok(true),
-            Err(errno) if files::is_gone(errno) => Ok(false),
-            Err(errno) => Err(Error::system(files::writing(&path, "1"), errno)),
-        }
+        files::write_if_there(&dir.join("cgroup.kill"), "1")
     }
 
     /// Whether no process is in v1's cgroups alone, as one is that something else put there.
@@ -380,14 +375,6 @@ fn is_frozen(cgroup: &Cgroup) -> Result<bool> {
     match cgroup.has("freezer") {
         true => freezer::is_frozen(&cgroup.path),
         false => Ok(false),
-    }
-}
-
-fn thaw_if_there(dir: &Path) -> Result<()> {
-    match freezer::thaw(dir) {
-        Err(error) if error.errno() == Some(Errno::NOENT) => Ok(()),
-        Err(error) if error.errno() == Some(Errno::NODEV) => Ok(()),
-        result => result,
     }
 }
 

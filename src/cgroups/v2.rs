@@ -238,14 +238,9 @@ impl V2 {
         let Some(dir) = self.path() else {
             return Ok(());
         };
-        if signal == Signal::KILL {
-            let kill = dir.join("cgroup.kill");
-            match files::write(&kill, "1") {
-                Ok(()) => return Ok(()),
-                // Before Linux 5.14, or the whole cgroup is gone.
-                Err(errno) if files::is_gone(errno) => {}
-                Err(errno) => return Err(Error::system(files::writing(&kill, "1"), errno)),
-            }
+        // Not before Linux 5.14, nor where the whole cgroup is gone.
+        if signal == Signal::KILL && files::write_if_there(&dir.join("cgroup.kill"), "1")? {
+            return Ok(());
         }
         let paused = is_frozen(dir)?;
         if !paused
@@ -257,7 +252,7 @@ impl V2 {
         let result = self
             .processes()
             .and_then(|pids| super::signal_each(&pids, signal));
-        match paused || !dir.exists() {
+        match paused {
             true => result,
             false => result.and(self.thaw()),
         }
@@ -277,7 +272,7 @@ impl V2 {
     }
 
     pub(super) fn thaw(&self) -> Result<()> {
-        files::write_named(&self.required()?.join("cgroup.freeze"), "0")
+        files::write_if_there(&self.required()?.join("cgroup.freeze"), "0").map(drop)
     }
 
     fn required(&self) -> Result<&Path> {

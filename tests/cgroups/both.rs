@@ -91,6 +91,20 @@ fn what_cannot_be_removed_is_named() {
     );
 }
 
+/// As it is when systemd was faster.
+#[test]
+fn what_is_gone_is_thawed_and_killed() {
+    let Some(cgroup) = Cgroup::made("gone") else {
+        return;
+    };
+    cgroup.manager.remove().unwrap();
+    cgroup.manager.thaw().unwrap();
+    for signal in [Signal::TERM, Signal::KILL] {
+        cgroup.manager.signal_all(signal).unwrap();
+    }
+    assert!(!cgroup.manager.is_frozen().unwrap());
+}
+
 /// Where the container may make cgroups, the kernel has no limit for how deep they are nested.
 #[test]
 fn nested_deeper_than_a_path_is_long() {
