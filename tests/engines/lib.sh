@@ -62,6 +62,20 @@ on_v2() {
     [[ -e /sys/fs/cgroup/cgroup.controllers ]]
 }
 
+# The directory of a process's cgroup.
+cgroup_of() { # pid controller-on-v1
+    if on_v2; then
+        echo "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$1/cgroup")"
+    else
+        echo "/sys/fs/cgroup/$2$(awk -F: -v c="$2" '("," $2 ",") ~ ("," c ",") { print $3 }' "/proc/$1/cgroup")"
+    fi
+}
+
+# Whether systemd manages the cgroups, and so is asked for each container's.
+with_systemd() {
+    [[ -d /run/systemd/system ]]
+}
+
 has_apparmor() {
     [[ $(cat /sys/module/apparmor/parameters/enabled 2>/dev/null) == Y ]]
 }
