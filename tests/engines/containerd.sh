@@ -15,9 +15,7 @@ start_containerd() {
     install_documented /etc/containerd/config.toml
     if with_systemd; then sed -i '/BinaryName/a SystemdCgroup = true' /etc/containerd/config.toml; fi
     cat "$engines/containerd.toml" >>/etc/containerd/config.toml
-    mkdir -p /etc/cni/net.d
-    rm -f /etc/cni/net.d/*
-    cp "$engines/cni.conflist" /etc/cni/net.d/10-tests.conflist
+    install_network
     daemon containerd containerd
     eventually ctr version
 }

@@ -23,6 +23,7 @@ events_logger = "file"
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 [network]
+$(has_nat || echo 'firewall_driver = "none"')
 default_rootless_network_cmd = "slirp4netns"
 CONF
     echo '{"default": [{"type": "insecureAcceptAnything"}]}' >/etc/containers/policy.json

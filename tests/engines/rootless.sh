@@ -40,17 +40,18 @@ start() {
     configure
     echo 'engines:x:4242:4242:engines:/home/engines:/bin/bash' >>/etc/passwd
     echo 'engines:x:4242:' >>/etc/group
+    echo 'engines:*:20000::::::' >>/etc/shadow
     echo 'engines:100000:65536' | tee /etc/subuid >/etc/subgid
-    mkdir -p /home/engines /run/user/4242
+    mkdir -p /home/engines
     mount -t tmpfs -o mode=700,uid=4242,gid=4242 home /home/engines
-    chown 4242:4242 /run/user/4242
-    if with_systemd; then start_session; fi
+    if with_systemd; then start_session; else install -d -o 4242 -g 4242 /run/user/4242; fi
     chmod 644 "$archive"
     engine load --input "$archive"
 }
 
-# The user's systemd, and the unit that stands for what the user has started.
+# The user's systemd, as after a login; /dev/net/tun as udev would have it; and the unit that stands for what the user has started.
 start_session() {
+    chmod 666 /dev/net/tun
     loginctl enable-linger engines
     eventually test -S /run/user/4242/bus
     setpriv --reuid 4242 --regid 4242 --clear-groups \
