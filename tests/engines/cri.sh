@@ -472,6 +472,37 @@ check_five_pods_at_once() {
     seq 5 | xargs -P 5 -I{} bash -ec 'name=$name-$1; pod_with "exit $1"; eventually exited; [[ $(status .exitCode) == "$1" ]]' pod {}
 }
 
+# What an administrator sees of it all on a node.
+check_crictl() {
+    local program=${CARGO_TARGET_DIR:-$engines/../../target}/engines/cri-programs/crictl
+    [[ -x $program ]] || skip 'no crictl (Go and scripts/setup engines make it)'
+    crictl() { "$program" --runtime-endpoint "unix://${CRI_SOCKET:-/run/containerd/containerd.sock}" "$@"; }
+    pod_with 'echo logged; sleep 1000'
+    expect 0 crictl pods --quiet --no-trunc
+    has "$pod"
+    expect 0 crictl ps --quiet --no-trunc
+    has "$container"
+    expect 0 crictl exec "$container" echo hi
+    is hi
+    expect 1 crictl exec "$container" sh -c 'exit 9'
+    expect 0 crictl exec --sync "$container" echo hi
+    is hi
+    eventually eval '[[ $(crictl logs "$container") == logged ]]'
+    expect 0 crictl inspect --output go-template --template '{{.status.state}}' "$container"
+    has RUNNING
+    expect 0 crictl stats --output json "$container"
+    has workingSetBytes
+    crictl update --memory 67108864 "$container"
+    is 67108864 "$(in_cgroup memory memory.limit_in_bytes memory.max)"
+    crictl stop --timeout 0 "$container"
+    expect 0 crictl ps --all --quiet --no-trunc --state exited
+    has "$container"
+    crictl rm "$container"
+    crictl stopp "$pod"
+    crictl rmp "$pod"
+    lacks "$pod" "$(crictl pods --quiet --no-trunc)"
+}
+
 # The RuntimeClass of the documentation, and the pod that uses it, as a kubelet would.
 check_documented_pod() {
     local class manifest handler
