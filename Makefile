@@ -82,7 +82,7 @@ lint:
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --profile init --package tare-init --features program --bin tare-init -- -D warnings
 	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run fuzz/run benches/unpack/run benches/unpack/images
-	cd tests/engines && shellcheck run load private-machine *.sh
+	cd tests/engines && shellcheck run load private-machine build-cri *.sh
 	cd tests/runc-compat && shellcheck run *.sh
 	cd tests/hosts && shellcheck run machine guest-tests guest/job guest/as-user
 
