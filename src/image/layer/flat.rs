@@ -5,12 +5,13 @@ use super::below::Stack;
 use super::failure::Failure;
 use super::finish::Finish;
 use super::merge::Merge;
-use super::remove;
 use super::run::Run;
 use super::stage::{Stage, Target, Under};
 use super::work;
 use super::{Applied, Layer, Options, Progress};
+use crate::directories;
 use crate::error::{Context, Error, Result};
+use crate::image::remove;
 use rustix::fs::Mode;
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -34,7 +35,7 @@ pub fn unpack(
         changed: Condvar::new(),
     };
     std::thread::scope(|scope| {
-        let threads = at_once().min(layers.len());
+        let threads = super::at_once().min(layers.len());
         for _ in 0..threads {
             let thread = std::thread::Builder::new().name("layers".into());
             let spawned = thread.spawn_scoped(scope, || work.stage_layers());
@@ -48,13 +49,6 @@ pub fn unpack(
         }
         result
     })
-}
-
-/// How many layers are in work at the same time. Each has two threads that take turns in waiting
-/// for each other, and about 2 MiB of memory.
-fn at_once() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    cores.clamp(1, 8)
 }
 
 struct Work<'a> {
@@ -133,12 +127,12 @@ impl<'a> Work<'a> {
         let name = index.to_string();
         rustix::fs::mkdirat(self.scratch, &name, Mode::RWXU)
             .context(|| format!("making a directory for layer {}", index + 1))?;
-        remove::open(self.scratch, name.as_bytes())
+        directories::open_at(self.scratch, &*name)
             .context(|| format!("opening the directory of layer {}", index + 1))
     }
 
     fn remove_directory(&self, index: usize) -> Result<()> {
-        remove::tree(self.scratch, index.to_string().as_bytes())
+        remove::entry(self.scratch, &*index.to_string())
             .context(|| format!("removing the directory of layer {}", index + 1))
     }
 

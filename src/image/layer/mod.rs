@@ -25,7 +25,6 @@ mod options;
 mod overlay;
 mod owner;
 mod progress;
-mod remove;
 mod resolve;
 mod run;
 mod stage;
@@ -36,6 +35,7 @@ mod write;
 pub use options::{Devices, IdRange, Limits, Options, OverlayXattrs, Owner};
 pub use progress::{LayerProgress, Progress};
 
+use crate::directories;
 use crate::error::{Context, Result};
 use crate::image::blob::Blob;
 use crate::image::digest::Digest;
@@ -166,13 +166,20 @@ pub fn copy_root(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
         .context(|| "finishing the root directory")
 }
 
+/// How many layers are in work at the same time. Each has two threads that take turns in waiting
+/// for each other, and about 2 MiB of memory.
+pub fn at_once() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.clamp(1, 8)
+}
+
 /// A mode and an owner that nothing has, so that both will be set.
 const NOT_MADE: (u32, (u32, u32)) = (u32::MAX, (u32::MAX, u32::MAX));
 
 /// Opens a root directory for what comes, and takes from it what its files would inherit:
 /// a group by its set-group-ID bit, and an access control list.
 fn root(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let root = remove::open(dir, b".").context(|| "opening the root directory")?;
+    let root = directories::open_at(dir, c".").context(|| "opening the root directory")?;
     rustix::fs::fchmod(&root, Mode::RWXU).context(|| "changing the root directory's mode")?;
     for list in ["system.posix_acl_default", "system.posix_acl_access"] {
         match rustix::fs::fremovexattr(&root, list) {

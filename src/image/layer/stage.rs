@@ -12,8 +12,9 @@ use super::owner::Host;
 use super::resolve::Need;
 use super::run::Part;
 use super::tree::{Attributes, DirId, Origin, ROOT, Tree};
-use super::{Applied, NOT_MADE, Options, remove};
+use super::{Applied, NOT_MADE, Options};
 use crate::error::Context;
+use crate::image::remove;
 use crate::image::tar::{Entry, Kind, Reader, Time};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
@@ -248,7 +249,7 @@ impl<'a> Stage<'a> {
             }
             Some(_) => {
                 self.tree.forget(dir, name);
-                remove::tree(handle.as_fd(), name).context(|| "replacing it")?;
+                remove::entry(handle.as_fd(), name).context(|| "replacing it")?;
             }
             None => {
                 self.tree[dir].copied.remove(name);

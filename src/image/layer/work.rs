@@ -25,7 +25,11 @@ pub fn stage<'a>(
             Ok(None)
         }
         Err(failure) => Err(failure.into_error()).context(|| part.layer().to_string()),
-        Ok(staged) => Ok(Some(staged)),
+        Ok(mut staged) => {
+            // It may wait for long, and many with it.
+            staged.tree.close();
+            Ok(Some(staged))
+        }
     }
 }
 

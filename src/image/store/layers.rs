@@ -1,19 +1,18 @@
 //! The layers of the store: finding them, and unpacking what is missing, each once.
 
-use super::remove::remove_tree;
 use super::staging::Staging;
-use super::{InUse, Store, open_lock};
+use super::{InUse, Store, open_lock, remove_tree};
+use crate::directories;
 use crate::error::{Code, Context, Error, Result};
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::layer::{
-    Applied, Below, Devices, Layer, Options, Outcome, OverlayXattrs, Owner, Progress,
+    Applied, Below, Devices, Layer, Options, Outcome, OverlayXattrs, Owner, Progress, at_once,
     unpack_overlay, verify,
 };
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -271,8 +270,7 @@ impl Work<'_> {
     ) -> Result<()> {
         let mut missing: Vec<usize> = (0..jobs.len()).filter(|&at| found[at].is_none()).collect();
         missing.sort_by_key(|&at| jobs[at].layer.size);
-        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = threads.min(missing.len());
+        let threads = at_once().min(missing.len());
         let todo = Mutex::new(missing);
         let results = Mutex::new(Vec::new());
         // A thread that panicked has said why, and the scope passes it on.
@@ -440,7 +438,5 @@ fn write(layer: &StoredLayer, directory: &Path) -> Result<()> {
 }
 
 fn open(directory: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(directory, flags, Mode::empty())
-        .context(|| format!("opening {}", directory.display()))
+    directories::open(directory).context(|| format!("opening {}", directory.display()))
 }
