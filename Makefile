@@ -40,7 +40,7 @@ test: tare
 
 # Real engines use tare, and then runc for comparison (see tests/engines/README.md).
 test-engines: tare
-	@scripts/setup engines
+	@scripts/setup all-engines
 	@RUNTIME=./tare tests/engines/run
 	@if command -v runc >/dev/null; then echo 'the same with runc:'; RUNTIME=runc tests/engines/run; fi
 
