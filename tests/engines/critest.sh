@@ -13,7 +13,7 @@ critest=${CARGO_TARGET_DIR:-$engines/../../target}/engines/cri-programs/critest
 
 missing() {
     need containerd containerd jq jq /usr/lib/cni/bridge containernetworking-plugins || return
-    [[ -x $critest ]] || { echo 'no critest (Go and scripts/setup engines make it)'; return 1; }
+    [[ -x $critest ]] || { echo 'no critest (make test-engines builds it, with Go)'; return 1; }
 }
 
 # The suite's own images come from registries; these stand for what its specs want of them. The
