@@ -429,7 +429,7 @@ check_seccomp_unconfined() {
 }
 
 check_apparmor() {
-    has_apparmor || skip 'the kernel has no AppArmor'
+    has_apparmor || skip 'there is no AppArmor, or no apparmor_parser'
     run 'cat /proc/self/attr/current'
     has 'enforce'
 }
@@ -475,7 +475,7 @@ check_five_pods_at_once() {
 # What an administrator sees of it all on a node.
 check_crictl() {
     local program=${CARGO_TARGET_DIR:-$engines/../../target}/engines/cri-programs/crictl
-    [[ -x $program ]] || skip 'no crictl (Go and scripts/setup engines make it)'
+    [[ -x $program ]] || skip 'no crictl (make test-engines builds it)'
     crictl() { "$program" --runtime-endpoint "unix://${CRI_SOCKET:-/run/containerd/containerd.sock}" "$@"; }
     pod_with 'echo logged; sleep 1000'
     expect 0 crictl pods --quiet --no-trunc

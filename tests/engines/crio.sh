@@ -12,7 +12,7 @@ export CRI_SOCKET=/run/crio/crio.sock
 
 missing() {
     need podman podman conmon conmon nft nftables || return
-    [[ -x $programs/crio ]] || { echo 'no CRI-O (Go and scripts/setup engines make it)'; return 1; }
+    [[ -x $programs/crio ]] || { echo 'no CRI-O (make test-engines builds it)'; return 1; }
     missing_client
 }
 

@@ -9,11 +9,13 @@
 
 short="PodSandbox_basic_operations_on_PodSandbox_running_PodSandbox Container_should_support_starting_container
     Container_should_support_execSync Streaming_should_support_exec_with_tty_true_and_stdin_true"
+# Its specs mostly sleep, four seconds at a time.
+factor=3
 critest=${CARGO_TARGET_DIR:-$engines/../../target}/engines/cri-programs/critest
 
 missing() {
     need containerd containerd jq jq /usr/lib/cni/bridge containernetworking-plugins || return
-    [[ -x $critest ]] || { echo 'no critest (Go and scripts/setup engines make it)'; return 1; }
+    [[ -x $critest ]] || { echo 'no critest (make test-engines builds it)'; return 1; }
 }
 
 # The suite's own images come from registries; these stand for what its specs want of them. The
