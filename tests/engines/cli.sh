@@ -508,7 +508,7 @@ check_cpu_limit() {
 
 check_cpuset() {
     want_cgroups
-    if on_v2 && ! grep -qw cpuset /sys/fs/cgroup/cgroup.controllers; then skip 'no cpuset controller here'; fi
+    has_cpuset || skip 'no cpuset controller here'
     expect 0 engine run --rm --cpuset-cpus 0 $image grep Cpus_allowed_list /proc/self/status
     has '0$'
 }

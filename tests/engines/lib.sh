@@ -65,6 +65,10 @@ on_v2() {
     [[ -e /sys/fs/cgroup/cgroup.controllers ]]
 }
 
+has_cpuset() {
+    ! on_v2 || grep --quiet --word-regexp cpuset /sys/fs/cgroup/cgroup.controllers
+}
+
 # The directory of a process's cgroup.
 cgroup_of() { # pid controller-on-v1
     if on_v2; then
