@@ -71,7 +71,7 @@ check_large_output() {
 }
 
 check_tty() {
-    expect 0 with_terminal_engine run --rm --interactive --tty $image sh -c 'sleep 0.7; tty; stty size'
+    expect 0 with_terminal_engine run --rm --interactive --tty $image sh -c "$say_terminal"
     is '/dev/pts/0
 33 77'
 }
@@ -104,7 +104,7 @@ check_exec_stdin() {
 
 check_exec_tty() {
     background
-    expect 0 with_terminal_engine exec --interactive --tty "$name" sh -c 'sleep 0.7; tty; stty size'
+    expect 0 with_terminal_engine exec --interactive --tty "$name" sh -c "$say_terminal"
     is '/dev/pts/0
 33 77'
 }
@@ -449,7 +449,7 @@ check_seccomp_unconfined() {
 }
 
 check_apparmor() {
-    has_apparmor || skip 'the kernel has no AppArmor'
+    has_apparmor || skip 'there is no AppArmor, or no apparmor_parser'
     expect 0 engine run --rm $image cat /proc/self/attr/current
     has '\(enforce\)'
 }
@@ -508,7 +508,7 @@ check_cpu_limit() {
 
 check_cpuset() {
     want_cgroups
-    if on_v2 && ! grep -qw cpuset /sys/fs/cgroup/cgroup.controllers; then skip 'no cpuset controller here'; fi
+    has_cpuset || skip 'no cpuset controller here'
     expect 0 engine run --rm --cpuset-cpus 0 $image grep Cpus_allowed_list /proc/self/status
     has '0$'
 }

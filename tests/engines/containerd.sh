@@ -78,7 +78,7 @@ check_env_cwd() {
 
 check_tty() {
     expect 0 with_terminal ctr run --runc-binary /usr/local/bin/tare --rm --tty $image "$name" \
-        sh -c 'sleep 0.5; tty; stty size'
+        sh -c "$say_terminal"
     is '/dev/pts/0
 33 77'
 }
@@ -102,7 +102,7 @@ check_exec() {
 
 check_exec_tty() {
     background
-    expect 0 with_terminal ctr task exec --exec-id e1 --tty "$name" sh -c 'sleep 0.5; tty; stty size'
+    expect 0 with_terminal ctr task exec --exec-id e1 --tty "$name" sh -c "$say_terminal"
     is '/dev/pts/0
 33 77'
 }
@@ -300,7 +300,7 @@ check_seccomp() {
 }
 
 check_apparmor() {
-    has_apparmor || skip 'the kernel has no AppArmor'
+    has_apparmor || skip 'there is no AppArmor, or no apparmor_parser'
     expect 0 run --rm --apparmor-default-profile tare-test $image "$name" cat /proc/self/attr/current
     has 'tare-test \(enforce\)'
 }

@@ -10,13 +10,21 @@ implementation=cri-o
 state=/run/tare
 export CRI_SOCKET=/run/crio/crio.sock
 
-missing() {
+missing() { missing_crio; }
+
+missing_crio() {
     need podman podman conmon conmon nft nftables || return
+<<<<<<< HEAD
     [[ -x $programs/crio ]] || { echo 'no CRI-O (make test-engines builds it, with Go)'; return 1; }
+=======
+    [[ -x $programs/crio ]] || { echo 'no CRI-O (make test-engines builds it)'; return 1; }
+>>>>>>> engines
     missing_client
 }
 
-start() {
+start() { start_all_of_crio; }
+
+start_all_of_crio() {
     make_client
     install_documented /etc/crio/crio.conf.d/10-tare.conf
     # What is the machine's business and not the runtime's.
@@ -28,6 +36,8 @@ runroot = "/run/containers/crio"
 cgroup_manager = "$(if with_systemd; then echo systemd; else echo cgroupfs; fi)"
 conmon_cgroup = "$(if with_systemd; then echo system.slice; else echo pod; fi)"
 pinns_path = "$(realpath "$programs")/pinns"
+[crio.runtime.runtimes.control]
+runtime_path = "$(command -v runc)"
 [crio.image]
 pause_image = "localhost/tare/pause:1"
 pause_command = ""
@@ -37,11 +47,13 @@ CONF
     mkdir -p /etc/containers
     echo '{"default": [{"type": "insecureAcceptAnything"}]}' >/etc/containers/policy.json
     install_network
-    local file
-    for file in "$archive" "$pause"; do
-        podman --root /var/lib/containers/crio --runroot /run/containers/crio load --input "$file"
-    done
+    load_into_crio "$archive"
+    load_into_crio "$pause"
     start_crio
+}
+
+load_into_crio() { # file
+    podman --root /var/lib/containers/crio --runroot /run/containers/crio load --input "$1"
 }
 
 start_crio() {

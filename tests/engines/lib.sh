@@ -58,8 +58,15 @@ with_terminal() { # command...
         "stty rows 33 cols 77; $(printf '%q ' "$@")" /dev/null </dev/null | sed 's/^^@//'
 }
 
+# For a container's shell: says which terminal it has, and its size once that has come.
+say_terminal='for i in $(seq 30); do [ "$(stty size 2>/dev/null)" != "33 77" ] || break; sleep 0.1; done; tty; stty size'
+
 on_v2() {
     [[ -e /sys/fs/cgroup/cgroup.controllers ]]
+}
+
+has_cpuset() {
+    ! on_v2 || grep --quiet --word-regexp cpuset /sys/fs/cgroup/cgroup.controllers
 }
 
 # The directory of a process's cgroup.
@@ -90,7 +97,7 @@ with_systemd() {
 }
 
 has_apparmor() {
-    [[ $(cat /sys/module/apparmor/parameters/enabled 2>/dev/null) == Y ]]
+    [[ $(cat /sys/module/apparmor/parameters/enabled 2>/dev/null) == Y ]] && command -v apparmor_parser >/dev/null
 }
 
 can() { # number of a capability
