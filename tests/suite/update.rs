@@ -17,6 +17,7 @@ tests![
     usage_above_the_limit_is_refused,
     a_refused_limit_changes_nothing,
     refused_devices_change_no_limit,
+    the_weight_is_back_where_idleness_is_taken_back,
     a_missing_controller_is_named,
     devices_are_replaced,
     unchanged_devices_are_left_alone,
@@ -348,15 +349,35 @@ fn a_refused_limit_changes_nothing(t: &Sandbox) {
 fn refused_devices_change_no_limit(t: &Sandbox) {
     need(&["pids"]);
     let c = running(t, json!({"pids": {"limit": 30}}));
-    let hole = json!([
-        {"allow": false, "access": "rwm"},
-        {"allow": true, "type": "c", "major": 10, "access": "rw"},
-        {"allow": false, "type": "c", "major": 10, "minor": 229, "access": "w"},
-    ]);
-    update_resources(&c, json!({"pids": {"limit": 40}, "devices": hole}))
+    update_resources(&c, json!({"pids": {"limit": 40}, "devices": hole()}))
         .fails()
         .says("linux.resources.devices[2]");
     check_pids(&c, "30");
+}
+
+/// Device rules that are refused when all other limits have been set.
+pub fn hole() -> Value {
+    json!([
+        {"allow": false, "access": "rwm"},
+        {"allow": true, "type": "c", "major": 10, "access": "rw"},
+        {"allow": false, "type": "c", "major": 10, "minor": 229, "access": "w"},
+    ])
+}
+
+/// The kernel forgets it.
+fn the_weight_is_back_where_idleness_is_taken_back(t: &Sandbox) {
+    need(&["cpu"]);
+    let c = running(t, json!({"cpu": {"shares": 512}}));
+    update_resources(&c, json!({"cpu": {"idle": 1}, "devices": hole()})).fails();
+    check(&c, ("cpu/cpu.idle", 0), ("cpu.idle", 0));
+    check(&c, ("cpu/cpu.shares", 512), ("cpu.weight", 59));
+    update_resources(&c, json!({"cpu": {"idle": 1}})).ok();
+    update_resources(
+        &c,
+        json!({"cpu": {"idle": 0, "shares": 256}, "devices": hole()}),
+    )
+    .fails();
+    check(&c, ("cpu/cpu.idle", 1), ("cpu.idle", 1));
 }
 
 fn a_missing_controller_is_named(t: &Sandbox) {
