@@ -384,16 +384,13 @@ fn a_missing_controller_is_named(t: &Sandbox) {
     let c = running(t, json!({}));
     let out = if is_v2() {
         update_resources(&c, json!({"unified": {"fancy.max": "1"}}))
-    } else if fs::exists("/sys/fs/cgroup/hugetlb").unwrap() {
+    } else if fs::exists("/sys/fs/cgroup/net_cls").unwrap() {
         skip("every controller is here");
     } else {
-        update_resources(
-            &c,
-            json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 0}]}),
-        )
+        update_resources(&c, json!({"network": {"classID": 1}}))
     };
     let out = out.fails().says("linux.resources.").says("controller");
-    out.says(if is_v2() { "fancy" } else { "hugetlb" });
+    out.says(if is_v2() { "fancy" } else { "net_cls" });
 }
 
 fn opens_kmsg(c: &Container) -> bool {

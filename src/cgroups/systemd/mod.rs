@@ -365,9 +365,9 @@ impl Systemd {
         before: &Resources,
     ) -> Result<Vec<Property>> {
         let dir = self.cpu_directory().unwrap_or(Path::new(""));
-        let groups = match self.files.is_v2() {
-            false => limits::v1::groups(resources, before)?,
-            true => limits::v2::groups(resources, before, dir)?,
+        let groups = match &*self.files {
+            Manager::V1(v1) => v1.limits(resources, before)?,
+            _ => limits::v2::groups(resources, before, dir)?,
         };
         let writes = groups.iter().flat_map(|Group(writes)| writes);
         let files = writes.flat_map(|write| &write.files);

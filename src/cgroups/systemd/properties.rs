@@ -203,7 +203,8 @@ mod tests {
 
     fn v1(json: &str) -> Vec<String> {
         let resources = serde_json::from_str(json).unwrap();
-        show(limits::v1::groups(&resources, &Resources::default()).unwrap())
+        let before = Resources::default();
+        show(limits::v1::groups(&resources, &before, "limit_in_bytes").unwrap())
     }
 
     fn v2(json: &str) -> Vec<String> {
