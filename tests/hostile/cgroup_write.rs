@@ -16,7 +16,7 @@ tests![
 ];
 
 /// Tries to make a directory in all that is there, and to open its files for writing.
-const WRITE: &str = "find /sys/fs/cgroup -maxdepth 3 -type d | while read -r dir; do \
+pub const WRITE: &str = "find /sys/fs/cgroup -maxdepth 3 -type d | while read -r dir; do \
      mkdir $dir/evil 2>/dev/null && echo made $dir/evil; \
      for file in cgroup.procs tasks notify_on_release release_agent cgroup.subtree_control \
          memory.limit_in_bytes memory.max pids.max devices.allow; do \
