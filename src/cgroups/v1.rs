@@ -13,7 +13,9 @@ use super::files::{self, Made};
 use super::hierarchies::Hierarchy;
 use super::limits::{self, Group, Journal, Write};
 use super::path::CgroupPath;
-use super::{Claim, ContainerMount, Means, MemoryEvents, cpuset, freezer, memory, sub, tree};
+use super::{
+    Claim, ContainerMount, Means, MemoryEvents, controllers, cpuset, freezer, memory, sub, tree,
+};
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 use rustix::fs::{Mode, OFlags};
@@ -148,10 +150,49 @@ impl V1 {
         self.unified().or(self.main())
     }
 
+    /// The limits as writes.
+    pub(super) fn limits(&self, resources: &Resources, before: &Resources) -> Result<Vec<Group>> {
+        let hugepages = match self.find("hugetlb") {
+            Some(_) => "limit_in_bytes",
+            None => "max",
+        };
+        limits::v1::groups(resources, before, hugepages)
+    }
+
     /// Where a limit is set.
     pub(super) fn directory_for(&self, write: &Write) -> Result<&Path> {
+        let unified = || Some(self.left_to_v2(write.controller)?.path.as_path());
         self.find(write.controller)
+            .or_else(unified)
             .ok_or_else(|| self.means.no_cgroup(write))
+    }
+
+    /// The cgroup in v2's hierarchy, where that has a controller that v1 leaves to it: of those
+    /// whose limits are the same in both.
+    fn left_to_v2(&self, controller: &str) -> Option<&Cgroup> {
+        if !["hugetlb", "rdma"].contains(&controller) || self.find(controller).is_some() {
+            return None;
+        }
+        let unified = self.cgroups.iter().find(|cgroup| cgroup.is_unified());
+        unified.filter(|cgroup| controllers::has(&cgroup.mount, controller))
+    }
+
+    /// Hands such controllers down to the container's cgroup, where a limit needs them.
+    fn hand_down(&self, resources: &Resources) -> Result<()> {
+        let wanted = Resources {
+            hugepage_limits: resources.hugepage_limits.clone(),
+            rdma: resources.rdma.clone(),
+            ..Resources::default()
+        };
+        let needed = [
+            ("hugetlb", !wanted.hugepage_limits.is_empty()),
+            ("rdma", !wanted.rdma.is_empty()),
+        ];
+        let mut needed = needed.into_iter().filter(|(_, is_needed)| *is_needed);
+        match needed.find_map(|(name, _)| self.left_to_v2(name)) {
+            Some(cgroup) => controllers::hand_down(&cgroup.mount, &cgroup.path, &wanted),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn set(
@@ -160,7 +201,8 @@ impl V1 {
         before: &Resources,
         journal: &mut Journal,
     ) -> Result<()> {
-        for group in limits::v1::groups(resources, before)? {
+        self.hand_down(resources)?;
+        for group in self.limits(resources, before)? {
             let Some(first) = group.0.first() else {
                 continue;
             };
@@ -382,6 +424,18 @@ fn is_frozen(cgroup: &Cgroup) -> Result<bool> {
 fn explain(dir: &Path, group: &Group, error: Error) -> Error {
     let find = |file: &str| group.0.iter().find(|write| write.is_for(file));
     let errno = error.errno();
+    // One of v2's hierarchy: v1's are there with their files.
+    if let (Some(first), Some(Errno::NOENT)) = (group.0.first(), errno)
+        && dir.join("cgroup.controllers").exists()
+        && !controllers::has(dir, first.controller)
+    {
+        return error.hint(format!(
+            "controller {:?} is in cgroup v2's hierarchy, and could not be enabled for {}: are \
+             there processes in a cgroup above it?",
+            first.controller,
+            dir.display()
+        ));
+    }
     if let Some(limit) = find("memory.limit_in_bytes")
         && errno == Some(Errno::BUSY)
     {

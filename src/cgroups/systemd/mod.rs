@@ -236,7 +236,7 @@ impl Systemd {
     /// Changes them to what leads back from a change to the files.
     pub(super) fn take_back(&self, journal: &Journal) -> Result<()> {
         let dir = self.cpu_directory().unwrap_or(Path::new(""));
-        self.change(|_| Ok(properties::of_files(journal.files(), dir)))
+        self.change(|systemd| known(systemd, properties::of_files(journal.files(), dir)))
     }
 
     /// Where the files are of which one alone does not tell the whole limit.
@@ -365,20 +365,14 @@ impl Systemd {
         before: &Resources,
     ) -> Result<Vec<Property>> {
         let dir = self.cpu_directory().unwrap_or(Path::new(""));
-        let groups = match self.files.is_v2() {
-            false => limits::v1::groups(resources, before)?,
-            true => limits::v2::groups(resources, before, dir)?,
+        let groups = match &*self.files {
+            Manager::V1(v1) => v1.limits(resources, before)?,
+            _ => limits::v2::groups(resources, before, dir)?,
         };
         let writes = groups.iter().flat_map(|Group(writes)| writes);
         let files = writes.flat_map(|write| &write.files);
         let files = files.map(|(file, value)| (file.as_str(), value.as_str()));
-        let mut properties = properties::of_files(files, dir);
-        let idle = |(name, value): &Property| name == "CPUWeight" && *value == Value::U64(0);
-        // Older ones find it out of range, and refuse all others with it.
-        if properties.iter().any(idle) && version(systemd)? < 252 {
-            properties.retain(|property| !idle(property));
-        }
-        Ok(properties)
+        known(systemd, properties::of_files(files, dir))
     }
 
     fn of_devices(&self, rules: &[DeviceRule]) -> Result<Vec<Property>> {
@@ -417,6 +411,16 @@ fn root(instance: Instance) -> Result<String> {
         }
     };
     Ok(path.trim_end_matches('/').to_owned())
+}
+
+/// The properties without what this systemd does not take yet.
+fn known(systemd: &mut Connection, mut properties: Vec<Property>) -> Result<Vec<Property>> {
+    let idle = |(name, value): &Property| name == "CPUWeight" && *value == Value::U64(0);
+    // Older ones find it out of range, and refuse all others with it.
+    if properties.iter().any(idle) && version(systemd)? < 252 {
+        properties.retain(|property| !idle(property));
+    }
+    Ok(properties)
 }
 
 /// "252.39-1~deb12u1" is 252.
