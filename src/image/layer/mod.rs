@@ -12,6 +12,7 @@
 //! that layers can be written at the same time, so that whiteouts cannot meet what the layer
 //! itself brings, and so that flat and overlay mode cannot differ in what they make of an entry.
 
+mod acl;
 mod attributes;
 mod below;
 mod decode;
@@ -176,12 +177,15 @@ pub fn at_once() -> usize {
 /// A mode and an owner that nothing has, so that both will be set.
 const NOT_MADE: (u32, (u32, u32)) = (u32::MAX, (u32::MAX, u32::MAX));
 
+/// How the kernel has a file's own access control list, and what a directory hands down.
+const ACL_XATTRS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
+
 /// Opens a root directory for what comes, and takes from it what its files would inherit:
 /// a group by its set-group-ID bit, and an access control list.
 fn root(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
     let root = directories::open_at(dir, c".").context(|| "opening the root directory")?;
     rustix::fs::fchmod(&root, Mode::RWXU).context(|| "changing the root directory's mode")?;
-    for list in ["system.posix_acl_default", "system.posix_acl_access"] {
+    for list in ACL_XATTRS {
         match rustix::fs::fremovexattr(&root, list) {
             Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
             Err(error) => return Err(error).context(|| format!("removing the xattr {list}")),

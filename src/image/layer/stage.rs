@@ -12,10 +12,10 @@ use super::owner::Host;
 use super::resolve::Need;
 use super::run::Part;
 use super::tree::{Attributes, DirId, Origin, ROOT, Tree};
-use super::{Applied, NOT_MADE, Options};
+use super::{ACL_XATTRS, Applied, NOT_MADE, Options, Owner, acl};
 use crate::error::Context;
 use crate::image::remove;
-use crate::image::tar::{Entry, Kind, Reader, Time};
+use crate::image::tar::{Acls, Entry, Kind, Reader, Time};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 use std::io::BufRead;
@@ -169,6 +169,7 @@ impl<'a> Stage<'a> {
     pub(super) fn attributes(&self, entry: &mut Entry) -> Attempt<Attributes> {
         let owner = &self.part.options.owner;
         let mut xattrs = std::mem::take(&mut entry.xattrs);
+        self.take_acls(entry, &mut xattrs)?;
         xattrs.retain(|(name, _)| !attributes::is_overlays(name));
         for (name, value) in &mut xattrs {
             if value.len() > XATTR_MAX {
@@ -187,6 +188,40 @@ impl<'a> Stage<'a> {
             mtime: entry.mtime,
             xattrs,
         })
+    }
+
+    /// Makes xattrs of an entry's access control lists, as far as it can have them.
+    fn take_acls(&self, entry: &mut Entry, xattrs: &mut Vec<(Vec<u8>, Vec<u8>)>) -> Attempt<()> {
+        let Acls { access, default } = std::mem::take(&mut entry.acls);
+        let lists = match entry.kind {
+            Kind::Symlink => [None, None],
+            Kind::Directory => [access, default],
+            _ => [access, None],
+        };
+        // To one id, other ids are nothing.
+        if self.part.options.owner == Owner::Caller {
+            return Ok(());
+        }
+        for (name, text) in ACL_XATTRS.into_iter().zip(lists) {
+            // An empty one takes back what a global header said.
+            let Some(text) = text.filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            if xattrs.iter().any(|(has, _)| has == name.as_bytes()) {
+                continue;
+            }
+            match acl::from_text(&text) {
+                Ok(value) => xattrs.push((name.as_bytes().to_vec(), value)),
+                Err(acl::Fault::Name(who)) => log::warn!(
+                    "{}: its access control list is left out: it names {who:?}, and no number",
+                    entry.path.escape_ascii()
+                ),
+                Err(acl::Fault::Malformed) => {
+                    return Err(Failure::rule("an access control list that is none"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// As [`Stage::attributes`]; a directory's are kept until the end.
