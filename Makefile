@@ -40,7 +40,7 @@ test: tare
 
 # Real engines use tare, and then runc for comparison (see tests/engines/README.md).
 test-engines: tare
-	@scripts/setup engines
+	@scripts/setup all-engines
 	@RUNTIME=./tare tests/engines/run
 	@if command -v runc >/dev/null; then echo 'the same with runc:'; RUNTIME=runc tests/engines/run; fi
 
@@ -91,7 +91,7 @@ lint:
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --profile init --package tare-init --features program --bin tare-init -- -D warnings
 	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run fuzz/run benches/on-hosts benches/unpack/run benches/unpack/images
-	cd tests/engines && shellcheck run load private-machine *.sh
+	cd tests/engines && shellcheck run load private-machine build-cri *.sh
 	cd tests/runc-compat && shellcheck run *.sh
 	cd tests/hosts && shellcheck run machine guest-tests guest/job guest/as-user
 

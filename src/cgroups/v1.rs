@@ -13,7 +13,7 @@ use super::files::{self, Made};
 use super::hierarchies::Hierarchy;
 use super::limits::{self, Group, Journal, Write};
 use super::path::CgroupPath;
-use super::{Claim, ContainerMount, Means, MemoryEvents, cpuset, freezer, memory, sub};
+use super::{Claim, ContainerMount, Means, MemoryEvents, cpuset, freezer, memory, sub, tree};
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 use rustix::fs::{Mode, OFlags};
@@ -222,13 +222,13 @@ impl V1 {
     }
 
     pub(super) fn processes(&self) -> Result<Vec<i32>> {
-        self.main().map_or(Ok(Vec::new()), files::processes)
+        self.main().map_or(Ok(Vec::new()), tree::processes)
     }
 
     pub(super) fn signal_all(&self, signal: Signal) -> Result<()> {
         let freezer = self.find("freezer");
         if signal == Signal::KILL && self.kill_unified()? && self.all_in_unified()? {
-            return freezer.map_or(Ok(()), thaw_to_die);
+            return freezer.map_or(Ok(()), freezer::thaw_to_die);
         }
         let paused = match freezer {
             Some(dir) => freezer::is_frozen(dir)?,
@@ -245,8 +245,8 @@ impl V1 {
             .processes()
             .and_then(|pids| super::signal_each(&pids, signal));
         match freezer {
-            Some(dir) if signal == Signal::KILL => result.and(thaw_to_die(dir)),
-            Some(dir) if !paused => result.and(thaw_if_there(dir)),
+            Some(dir) if signal == Signal::KILL => result.and(freezer::thaw_to_die(dir)),
+            Some(dir) if !paused => result.and(freezer::thaw(dir)),
             _ => result,
         }
     }
@@ -256,18 +256,13 @@ impl V1 {
         let Some(dir) = self.unified() else {
             return Ok(false);
         };
-        let path = dir.join("cgroup.kill");
-        match files::write(&path, "1") {
-            Ok(()) => Ok(true),
-            Err(errno) if files::is_gone(errno) => Ok(false),
-            Err(errno) => Err(Error::system(files::writing(&path, "1"), errno)),
-        }
+        files::write_if_there(&dir.join("cgroup.kill"), "1")
     }
 
     /// Whether no process is in v1's cgroups alone, as one is that something else put there.
     fn all_in_unified(&self) -> Result<bool> {
         let v1 = self.processes()?;
-        let unified = self.unified().map_or(Ok(Vec::new()), files::processes)?;
+        let unified = self.unified().map_or(Ok(Vec::new()), tree::processes)?;
         Ok(v1.iter().all(|pid| unified.contains(pid)))
     }
 
@@ -344,7 +339,7 @@ impl V1 {
     }
 
     pub(super) fn memory_events(&self) -> Result<Option<MemoryEvents>> {
-        self.find("memory").map(memory::v1).transpose()
+        self.find("memory").map_or(Ok(None), memory::v1)
     }
 }
 
@@ -381,23 +376,6 @@ fn is_frozen(cgroup: &Cgroup) -> Result<bool> {
         true => freezer::is_frozen(&cgroup.path),
         false => Ok(false),
     }
-}
-
-fn thaw_if_there(dir: &Path) -> Result<()> {
-    match freezer::thaw(dir) {
-        Err(error) if error.errno() == Some(Errno::NOENT) => Ok(()),
-        Err(error) if error.errno() == Some(Errno::NODEV) => Ok(()),
-        result => result,
-    }
-}
-
-/// A frozen task dies only when it is thawed, also one that the container froze itself, in a
-/// cgroup of its own.
-fn thaw_to_die(dir: &Path) -> Result<()> {
-    thaw_if_there(dir)?;
-    files::children(dir)?
-        .iter()
-        .try_for_each(|child| thaw_to_die(child))
 }
 
 /// Adds to a refused limit what the kernel does not say with it.

@@ -13,10 +13,9 @@ start() {
 start_containerd() {
     [[ -S /run/containerd/containerd.sock ]] && return
     install_documented /etc/containerd/config.toml
+    if with_systemd; then sed -i '/BinaryName/a SystemdCgroup = true' /etc/containerd/config.toml; fi
     cat "$engines/containerd.toml" >>/etc/containerd/config.toml
-    mkdir -p /etc/cni/net.d
-    rm -f /etc/cni/net.d/*
-    cp "$engines/cni.conflist" /etc/cni/net.d/10-tests.conflist
+    install_network
     daemon containerd containerd
     eventually ctr version
 }
@@ -317,6 +316,19 @@ check_limits() {
         sh -c "cat /cg/memory/$name/memory.limit_in_bytes /cg/cpu/$name/cpu.cfs_quota_us /cg/$name/memory.max /cg/$name/cpu.max 2>/dev/null; true"
     has '^33554432$'
     has '^50000( 100000)?$'
+}
+
+# As the CRI has it: a scope of the runtime's making.
+check_systemd_cgroup() {
+    with_systemd || skip 'no systemd here'
+    run --detach --null-io --runc-systemd-cgroup --cgroup "system.slice:tare:$name" --memory-limit 33554432 $image "$name" sleep 1000
+    expect 0 systemctl show --property MemoryMax --value "tare-$name.scope"
+    is 33554432
+    expect 0 ctr task exec --exec-id e1 "$name" grep "tare-$name.scope" /proc/self/cgroup
+    ctr task kill --signal KILL "$name"
+    eventually stopped
+    ctr task delete "$name" || true
+    eventually eval '! systemctl is-active "tare-$name.scope"'
 }
 
 check_network() {

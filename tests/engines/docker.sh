@@ -17,7 +17,9 @@ with_terminal_engine() { with_terminal docker "$@"; }
 start() {
     start_containerd
     install_documented /etc/docker/daemon.json
-    daemon dockerd dockerd --containerd /run/containerd/containerd.sock
+    local options=()
+    if ! has_nat; then options=(--iptables=false --ip6tables=false); fi
+    daemon dockerd dockerd --containerd /run/containerd/containerd.sock "${options[@]}"
     eventually docker version
     docker load --input "$archive"
 }

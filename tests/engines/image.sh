@@ -2,8 +2,8 @@
 # Makes the image that all checks use, from nothing but a static busybox: a file that
 # every engine can load (the format of `docker save`).
 
-make_image() { # file name command
-    local file=$1 name=$2 command=$3 dir layer config
+make_image() { # file name command [function that changes its root, in there]
+    local file=$1 name=$2 command=$3 change=${4-true} dir layer config
     dir=$(mktemp --directory)
     mkdir -p "$dir"/root/{bin,dev,etc,home/user,proc,root,sys,tmp,usr/bin,var/www}
     cp /bin/busybox "$dir/root/bin/busybox"
@@ -17,6 +17,7 @@ extra:x:2000:user' >"$dir/root/etc/group"
     chown 1000:1000 "$dir/root/home/user"
     echo 'hello from the image' >"$dir/root/var/www/index.html"
     echo 'not a program' >"$dir/root/etc/plain"
+    (cd "$dir/root" && "$change")
     tar --create --file "$dir/layer.tar" --directory "$dir/root" --numeric-owner --sort=name --mtime=@0 .
     layer=$(sha256sum "$dir/layer.tar" | cut -d' ' -f1)
     cat >"$dir/config.json" <<JSON

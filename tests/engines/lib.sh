@@ -14,7 +14,7 @@ skip() { # reason
 
 # What a failed check says of itself, before it fails.
 fail() { # reason
-    echo "$1" >"$verdict"
+    echo "$1" >"${verdict:-/dev/stderr}"
     exit 1
 }
 
@@ -60,6 +60,33 @@ with_terminal() { # command...
 
 on_v2() {
     [[ -e /sys/fs/cgroup/cgroup.controllers ]]
+}
+
+# The directory of a process's cgroup.
+cgroup_of() { # pid controller-on-v1
+    if on_v2; then
+        echo "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$1/cgroup")"
+    else
+        echo "/sys/fs/cgroup/$2$(awk -F: -v c="$2" '("," $2 ",") ~ ("," c ",") { print $3 }' "/proc/$1/cgroup")"
+    fi
+}
+
+# Whether the kernel can translate addresses, which published ports may want.
+has_nat() {
+    iptables --wait --table nat --new-chain tare-test 2>/dev/null && iptables --wait --table nat --delete-chain tare-test
+}
+
+# The CNI's network that pods are in.
+install_network() {
+    mkdir -p /etc/cni/net.d
+    rm -f /etc/cni/net.d/*
+    cp "$engines/cni.conflist" /etc/cni/net.d/10-tests.conflist
+    has_nat || sed -i '/"ipMasq"/d' /etc/cni/net.d/10-tests.conflist
+}
+
+# Whether systemd manages the cgroups, and so is asked for each container's.
+with_systemd() {
+    [[ -d /run/systemd/system ]]
 }
 
 has_apparmor() {

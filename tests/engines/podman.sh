@@ -18,10 +18,13 @@ configure() {
     # What is the machine's business and not the runtime's.
     cat >/etc/containers/containers.conf.d/tests.conf <<CONF
 [engine]
-cgroup_manager = "cgroupfs"
+cgroup_manager = "$(if with_systemd; then echo systemd; else echo cgroupfs; fi)"
 events_logger = "file"
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+[network]
+$(has_nat || echo 'firewall_driver = "none"')
+default_rootless_network_cmd = "slirp4netns"
 CONF
     echo '{"default": [{"type": "insecureAcceptAnything"}]}' >/etc/containers/policy.json
 }

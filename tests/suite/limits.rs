@@ -292,7 +292,7 @@ fn cpu_quota_is_enforced(t: &Sandbox) {
     // However busy the machine may be.
     let begin = Instant::now();
     let mut free = share();
-    while free < 0.25 && begin.elapsed() < Duration::from_secs(10) {
+    while free < 0.25 && begin.elapsed() < Duration::from_secs(60) {
         free = share();
     }
     assert!(free > 0.25, "used {free} of a CPU without a limit");

@@ -18,7 +18,7 @@ mod value;
 use super::devices::Policy;
 use super::hierarchies::Layout;
 use super::limits::{Group, Journal};
-use super::{CgroupPath, Manager, Means, V1, V2, files, limits};
+use super::{CgroupPath, Manager, Means, V1, V2, files, limits, tree};
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 pub(super) use connection::NO_USER_MANAGER;
@@ -300,7 +300,7 @@ impl Systemd {
     /// come to start it; one that fails to start leaves its cgroups on v1.
     pub(super) fn remove_unused(&self, deadline: Instant) -> Result<()> {
         let is_used = match self.directory() {
-            Some(dir) => !files::processes(&dir)?.is_empty(),
+            Some(dir) => !tree::processes(&dir)?.is_empty(),
             None => false,
         };
         match is_used {

@@ -1,0 +1,117 @@
+# shellcheck shell=bash
+# Kubernetes' own suite for implementations of the CRI, over containerd: a check for each of
+# its specs. A spec that fails is tried with runc too, and is skipped where runc fails it as well.
+
+# shellcheck source=containerd.sh
+. <(sed -n '/^start_containerd()/,/^}/p' "$engines/containerd.sh")
+# shellcheck source=image.sh
+. "$engines/image.sh"
+
+short="PodSandbox_basic_operations_on_PodSandbox_running_PodSandbox Container_should_support_starting_container
+    Container_should_support_execSync Streaming_should_support_exec_with_tty_true_and_stdin_true"
+critest=${CARGO_TARGET_DIR:-$engines/../../target}/engines/cri-programs/critest
+
+missing() {
+    need containerd containerd jq jq /usr/lib/cni/bridge containernetworking-plugins || return
+    [[ -x $critest ]] || { echo 'no critest (make test-engines builds it, with Go)'; return 1; }
+}
+
+# The suite's own images come from registries; these stand for what its specs want of them. The
+# pause container must not be a `sleep`, which a spec looks for in the pod.
+start() {
+    start_containerd
+    local e2e=registry.k8s.io/e2e-test-images own=gcr.io/k8s-staging-cri-tools
+    import localhost/tare/pause:1 '["tail", "-f", "/dev/null"]'
+    import $e2e/busybox:1.29-2 '["sh"]' add_tools
+    import $e2e/nginx:1.14-2 '["/bin/nginx", "master process", "80"]' add_server
+    import "$own/hostnet-nginx-$(dpkg --print-architecture):latest" '["/bin/nginx", "master process", "12003"]' add_server
+    import $e2e/httpd:2.4.39-4 '["/bin/nginx", "httpd -D FOREGROUND", "80"]' add_server
+    import $e2e/nonewprivs:1.3 '["/nnp"]' add_setuid
+    import $own/test-image-predefined-group:latest '["sh"]' add_group
+    eventually eval 'ctr --namespace k8s.io image list | grep predefined-group'
+}
+
+import() { # name command [function for make_image]
+    make_image /var/tmp/critest-image.tar "$@"
+    ctr --namespace k8s.io images import /var/tmp/critest-image.tar
+    rm /var/tmp/critest-image.tar
+}
+
+# What Debian's busybox lacks.
+add_tools() {
+    printf '#!/bin/sh\nexec pidof "$1"\n' >bin/pgrep
+    printf '#!/bin/sh\nexec cat /proc/sysvipc/shm\n' >bin/ipcs
+    chmod 755 bin/pgrep bin/ipcs
+    echo 'nobody:x:65534:65534:nobody:/:/bin/sh' >>etc/passwd
+}
+
+# A program named nginx, which says what it is, and serves.
+add_server() {
+    mkdir -p var/run
+    printf '#!/bin/sh\necho $$ >/var/run/nginx.pid\necho "$1"\nhttpd -f -p "$2" -h /var/www &\nwait\n' >bin/nginx
+    chmod 755 bin/nginx
+}
+
+add_setuid() {
+    cp "${critest%/*}/nnp" nnp
+    chmod 4755 nnp
+}
+
+add_group() {
+    printf 'root:x:0:\nuser:x:1000:\ngroup-defined-in-image:x:50000:user\n' >etc/group
+}
+
+# The specs that this machine has, a full name a line; benchmarks are not among them.
+list_specs() {
+    local list=${logs:-/var/tmp}/critest.specs
+    if [[ ! -s $list ]]; then
+        "$critest" --ginkgo.dry-run --ginkgo.json-report="$list.json" >/dev/null
+        jq --raw-output '.[0].SpecReports[] | select(.LeafNodeType == "It" and .State == "passed") |
+            .ContainerHierarchyTexts + [.LeafNodeText] | join(" ")' "$list.json" >"$list.new"
+        mv "$list.new" "$list"
+    fi
+    cat "$list"
+}
+
+# A check's name is its spec's without the words that all have.
+name_of() { # spec
+    sed -E 's/\[(k8s\.io|Conformance)\]//g; s/runtime should support [a-z ]*(runtime|mount|should) /\1 /
+        s/runtime should (support )?//g; s/[^A-Za-z0-9]+/_/g; s/^_|_$//g' <<<"$1"
+}
+
+if [[ -x $critest ]]; then
+    while read -r spec; do
+        eval "check_$(name_of "$spec")() { try_spec $(printf %q "$spec"); }"
+    done < <(list_specs)
+else
+    # Counted once, as skipped.
+    check_specs() { false; }
+fi
+
+try_spec() { # spec
+    if passes tare "$1"; then return; fi
+    local failure
+    failure=$(jq --raw-output "$of_the_spec | .Failure.Message" "/var/tmp/$name.json" | head -n 2 | paste -sd ' ')
+    command -v runc >/dev/null || fail "$failure"
+    if passes control "$1"; then fail "$failure"; fi
+    skip "fails with runc as well: $failure"
+}
+
+of_the_spec='.[0].SpecReports[] | select(.LeafNodeType == "It" and (.State != "skipped" or (.Failure.Message // "") != ""))'
+
+passes() { # runtime-handler spec
+    local pattern
+    # shellcheck disable=SC2001 # no pattern of the shell's can repeat what it found
+    pattern=$(sed 's/[][\\.^$*+?(){}|]/\\&/g' <<<"$2")
+    if "$critest" --runtime-endpoint unix:///run/containerd/containerd.sock --runtime-handler "$1" \
+        --ginkgo.focus "$pattern\$" --ginkgo.no-color --ginkgo.json-report="/var/tmp/$name.json"; then
+        local state
+        state=$(jq --raw-output "$of_the_spec | .State" "/var/tmp/$name.json")
+        case $state in
+        passed) return 0 ;;
+        skipped) skip "$(jq --raw-output "$of_the_spec | .Failure.Message" "/var/tmp/$name.json" | head -n 1)" ;;
+        *) fail "critest says '$state'" ;;
+        esac
+    fi
+    return 1
+}
