@@ -478,11 +478,7 @@ check_five_pods_at_once() {
 # What an administrator sees of it all on a node.
 check_crictl() {
     local program=${CARGO_TARGET_DIR:-$engines/../../target}/engines/cri-programs/crictl
-<<<<<<< HEAD
-    [[ -x $program ]] || skip 'no crictl (make test-engines builds it, with Go)'
-=======
     [[ -x $program ]] || skip 'no crictl (make test-engines builds it)'
->>>>>>> engines
     crictl() { "$program" --runtime-endpoint "unix://${CRI_SOCKET:-/run/containerd/containerd.sock}" "$@"; }
     pod_with 'echo logged; sleep 1000'
     expect 0 crictl pods --quiet --no-trunc

@@ -14,11 +14,7 @@ missing() { missing_crio; }
 
 missing_crio() {
     need podman podman conmon conmon nft nftables || return
-<<<<<<< HEAD
-    [[ -x $programs/crio ]] || { echo 'no CRI-O (make test-engines builds it, with Go)'; return 1; }
-=======
     [[ -x $programs/crio ]] || { echo 'no CRI-O (make test-engines builds it)'; return 1; }
->>>>>>> engines
     missing_client
 }
 
