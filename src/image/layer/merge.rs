@@ -46,7 +46,7 @@ impl Merge<'_> {
             let inner = self.directory(pair);
             todo.extend(inner.context(|| {
                 let path = self.layer.path(pair.layer).join(&b'/');
-                path.escape_ascii().to_string()
+                format!("directory /{}", path.escape_ascii())
             })?);
             done.push(pair.layer);
         }
