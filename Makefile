@@ -12,7 +12,7 @@ ifndef TARE_COMMIT
 export TARE_COMMIT := $(shell git describe --always --dirty --abbrev=40 2>/dev/null)
 endif
 
-.PHONY: tare run test test-hosts test-engines compat conformance fuzz bench bench-unpack lint install clean
+.PHONY: tare run test test-hosts test-engines compat conformance fuzz bench bench-hosts bench-unpack lint install clean
 
 # The release binary, at ./tare.
 tare:
@@ -69,10 +69,19 @@ fuzz:
 	@scripts/setup fuzz
 	fuzz/run $(SECONDS) $(TARGETS)
 
-# Compares with the runtimes found here; ARGS are the benchmark's (see benches/README.md).
+# Compares with the runtimes found here, and on cgroup v2; ARGS are the benchmark's (see
+# benches/README.md).
 bench:
 	@scripts/setup bench
 	cargo bench --bench peers -- $(ARGS)
+	-@scripts/setup hosts
+	benches/on-hosts $(ARGS)
+
+# On cgroup v2, by its files and by systemd, alone.
+bench-hosts:
+	@scripts/setup bench
+	-@scripts/setup hosts
+	benches/on-hosts $(ARGS)
 
 # Compares unpacking an image with what else unpacks images here. Makes one first: it takes root,
 # the network, and minutes.
@@ -85,7 +94,7 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --profile init --package tare-init --features program --bin tare-init -- -D warnings
-	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run fuzz/run benches/unpack/run benches/unpack/images
+	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run fuzz/run benches/on-hosts benches/unpack/run benches/unpack/images
 	cd tests/engines && shellcheck run load private-machine build-cri on-v2 *.sh
 	cd tests/runc-compat && shellcheck run *.sh
 	cd tests/hosts && shellcheck run machine guest-tests guest/job guest/as-user

@@ -16,6 +16,7 @@ pub mod container;
 pub mod context;
 pub mod create;
 pub mod delete;
+pub mod directories;
 pub mod dry_run;
 pub mod environment;
 pub mod events;

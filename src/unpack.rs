@@ -84,6 +84,7 @@ pub fn find(image: &OsStr, flags: &Unpacking) -> Result<Image> {
     let choice = Choice {
         platform: flags.platform.clone(),
         json_limit: flags.max_json,
+        limits: limits(flags),
     };
     source::find(&Reference::parse(image)?, &choice)
 }
@@ -135,12 +136,7 @@ pub fn rootless(is_asked_for: bool) -> Option<(Vec<IdMapping>, Vec<IdMapping>)> 
 pub fn options(flags: &Unpacking) -> Result<Options> {
     let rootless = is_rootless();
     Ok(Options {
-        limits: Limits {
-            bytes: flags.max_bytes,
-            entries: flags.max_entries,
-            ratio: flags.max_ratio,
-            depth: flags.max_depth,
-        },
+        limits: limits(flags),
         owner: if rootless && has_one_id()? {
             Owner::Caller
         } else {
@@ -159,6 +155,15 @@ pub fn options(flags: &Unpacking) -> Result<Options> {
             OverlayXattrs::Trusted
         },
     })
+}
+
+fn limits(flags: &Unpacking) -> Limits {
+    Limits {
+        bytes: flags.max_bytes,
+        entries: flags.max_entries,
+        ratio: flags.max_ratio,
+        depth: flags.max_depth,
+    }
 }
 
 /// Whether our user namespace has no other ids than ours.

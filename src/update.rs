@@ -53,7 +53,7 @@ impl Change {
         let linux = config::checked(&document)?.linux;
         let before = linux.resources.unwrap_or_default();
         let after = config::merged(document.text(), self.as_config())?;
-        if self.changes_schemata() && record.intel_rdt.is_none() {
+        if self.changes_schemata() {
             make_groups(directory, &mut record)?;
         }
         let groups = record
@@ -91,14 +91,19 @@ impl Change {
     }
 }
 
-/// Gives a container that is in no groups of resctrl its own, with all that runs in it.
+/// Gives a container that is in no groups of resctrl its own, with all that runs in it. What is
+/// recorded may be what an update that failed was about to make.
 fn make_groups(directory: &Directory, record: &mut Record) -> Result<()> {
-    let none = IntelRdt::default();
-    let groups = Groups::planned(&none, &record.id)?;
-    record.intel_rdt = Some(groups.clone());
-    directory.write(record)?;
-    groups.make(&none)?;
-    groups.add_running(|| {
+    let groups = match &record.intel_rdt {
+        Some(groups) => groups.clone(),
+        None => {
+            let groups = Groups::planned(&IntelRdt::default(), &record.id)?;
+            record.intel_rdt = Some(groups.clone());
+            directory.write(record)?;
+            groups
+        }
+    };
+    groups.complete(|| {
         let processes = record.cgroups.processes()?;
         let number = |pid: Pid| pid.as_raw_nonzero().get();
         Ok(processes.into_iter().map(number).collect())

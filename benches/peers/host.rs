@@ -10,7 +10,7 @@ pub fn has_unified_cgroups() -> bool {
 }
 
 /// The host in one line.
-pub fn describe() -> String {
+pub fn describe(by_systemd: bool) -> String {
     let kernel = rustix::system::uname();
     let cgroups = match (
         has_unified_cgroups(),
@@ -20,8 +20,9 @@ pub fn describe() -> String {
         (false, true) => "v1 (hybrid)",
         (false, false) => "v1",
     };
+    let driver = if by_systemd { " by systemd" } else { "" };
     format!(
-        "Linux {} {}, {} x {}, cgroup {cgroups}",
+        "Linux {} {}, {} x {}, cgroup {cgroups}{driver}",
         kernel.release().to_string_lossy(),
         kernel.machine().to_string_lossy(),
         available_parallelism().map_or(0, usize::from),

@@ -24,15 +24,7 @@ pub fn crowds(
     let (short, long) = (bundles.short.to_string_lossy(), &bundles.long);
     for _ in 0..rounds {
         for (index, runtime) in runtimes.iter().enumerate() {
-            let mut note = |what: &str, (wall, cpu): (Duration, Duration)| {
-                results.add(what, Unit::Seconds, index, wall.as_secs_f64());
-                results.add(
-                    &format!("{what}, CPU"),
-                    Unit::Seconds,
-                    index,
-                    cpu.as_secs_f64(),
-                );
-            };
+            let mut note = |what: &str, times| results.add_times(what, Unit::Seconds, index, times);
             let runs = crowd(200, 20, |number| {
                 runtime.time(&["run", "--bundle", &short, &format!("tare-bench-{number}")])
             })?;

@@ -35,6 +35,15 @@ struct Options {
     /// Measure only the verbs
     #[arg(long)]
     verbs_only: bool,
+    /// Measure the verbs only back to back
+    #[arg(long)]
+    back_to_back: bool,
+    /// Leave out CPU time, as where the kernel counts it in ticks
+    #[arg(long)]
+    wall_only: bool,
+    /// Have all runtimes drive cgroups by systemd
+    #[arg(long)]
+    systemd_cgroup: bool,
     /// Measure a runtime more, or another of that name
     #[arg(long, value_name = "NAME=PATH", value_parser = named_path)]
     runtime: Vec<(String, PathBuf)>,
@@ -114,15 +123,17 @@ fn compare(options: &Options) -> Result<()> {
 fn measure(options: &Options, state: &Path, directory: &Path) -> Result<()> {
     let bundles = Bundles::new(directory)?;
     let runtimes = runtimes(options, state, &bundles)?;
-    let mut results = Results::new(runtimes.len());
+    let mut results = Results::new(runtimes.len(), !options.wall_only);
     let rounds = options.rounds as usize;
     let (few, spaced) = (rounds.div_ceil(20), rounds.div_ceil(3));
 
     eprintln!("verbs, {rounds} rounds back to back");
     verbs::measure(&runtimes, &bundles, rounds, Duration::ZERO, &mut results)?;
-    eprintln!("verbs, {spaced} rounds spaced");
-    let pause = Duration::from_millis(400);
-    verbs::measure(&runtimes, &bundles, spaced, pause, &mut results)?;
+    if !options.back_to_back {
+        eprintln!("verbs, {spaced} rounds spaced");
+        let pause = Duration::from_millis(400);
+        verbs::measure(&runtimes, &bundles, spaced, pause, &mut results)?;
+    }
     if !options.verbs_only {
         eprintln!("memory and system calls");
         load::peak_memory(&runtimes, &bundles, spaced, &mut results)?;
@@ -133,7 +144,7 @@ fn measure(options: &Options, state: &Path, directory: &Path) -> Result<()> {
         eprintln!("among 300 containers, {spaced} rounds");
         load::many_alive(&runtimes, &bundles, spaced, &mut results)?;
     }
-    let host = host::describe();
+    let host = host::describe(options.systemd_cgroup);
     if options.json {
         println!("{:#}", results.json(&runtimes, &host));
         return Ok(());
@@ -165,7 +176,7 @@ fn runtimes(options: &Options, state: &Path, bundles: &Bundles) -> Result<Vec<Ru
     let mut usable = Vec::new();
     for (name, path) in paths {
         let Some(path) = path else { continue };
-        let runtime = Runtime::new(&name, &path, state)?;
+        let runtime = Runtime::new(&name, &path, state, options.systemd_cgroup)?;
         match runtime.time(&["run", "--bundle", &bundle, "probe"]) {
             Ok(_) => usable.push(runtime),
             Err(error) => eprintln!("{name} is left out: {error}"),

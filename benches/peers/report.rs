@@ -2,6 +2,7 @@
 
 use crate::runtime::Runtime;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// What a figure counts.
 #[derive(Clone, Copy)]
@@ -19,6 +20,14 @@ impl Unit {
             Self::Seconds => "s",
             Self::Kibibytes => "KiB",
             Self::Count => "",
+        }
+    }
+
+    fn of(self, time: Duration) -> f64 {
+        let seconds = time.as_secs_f64();
+        match self {
+            Self::Milliseconds => seconds * 1e3,
+            _ => seconds,
         }
     }
 
@@ -40,13 +49,15 @@ struct Row {
 /// What was measured, in the order in which it was.
 pub struct Results {
     runtimes: usize,
+    with_cpu: bool,
     rows: Vec<Row>,
 }
 
 impl Results {
-    pub fn new(runtimes: usize) -> Self {
+    pub fn new(runtimes: usize, with_cpu: bool) -> Self {
         Self {
             runtimes,
+            with_cpu,
             rows: Vec::new(),
         }
     }
@@ -62,6 +73,20 @@ impl Results {
             self.rows.len() - 1
         });
         self.rows[at].samples[runtime].push(value);
+    }
+
+    /// What took `wall`, and `cpu` of all processors.
+    pub fn add_times(
+        &mut self,
+        label: &str,
+        unit: Unit,
+        runtime: usize,
+        (wall, cpu): (Duration, Duration),
+    ) {
+        self.add(label, unit, runtime, unit.of(wall));
+        if self.with_cpu {
+            self.add(&format!("{label}, CPU"), unit, runtime, unit.of(cpu));
+        }
     }
 
     /// A column of medians and minima per runtime, and of ratios to crun, or to the first

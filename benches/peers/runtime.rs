@@ -22,6 +22,7 @@ pub struct Runtime {
     pub version: String,
     path: PathBuf,
     root: PathBuf,
+    by_systemd: bool,
     /// What its commands wrote to stderr.
     log: PathBuf,
 }
@@ -35,7 +36,7 @@ pub struct Cost {
 
 impl Runtime {
     /// The runtime at `path`, keeping its state below `directory`.
-    pub fn new(name: &str, path: &Path, directory: &Path) -> Result<Self> {
+    pub fn new(name: &str, path: &Path, directory: &Path, by_systemd: bool) -> Result<Self> {
         let root = directory.join(name);
         fs::create_dir_all(&root).context(|| format!("making {}", root.display()))?;
         Ok(Self {
@@ -44,12 +45,16 @@ impl Runtime {
             path: path.to_owned(),
             log: directory.join(format!("{name}.log")),
             root,
+            by_systemd,
         })
     }
 
     /// The words that run `args` by this runtime.
     pub fn words<'a>(&'a self, args: &'a [&'a str]) -> Vec<&'a std::ffi::OsStr> {
         let mut words = vec![self.path.as_os_str(), "--root".as_ref(), self.root.as_ref()];
+        if self.by_systemd {
+            words.push("--systemd-cgroup".as_ref());
+        }
         words.extend(args.iter().map(std::ffi::OsStr::new));
         words
     }

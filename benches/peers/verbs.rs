@@ -37,15 +37,8 @@ pub fn measure(
         for (index, runtime) in runtimes.iter().enumerate() {
             let costs = round(runtime, bundles, pause).inspect_err(|_| runtime.remove(ID))?;
             for (verb, cost) in VERBS.iter().zip(costs) {
-                let wall = cost.wall.as_secs_f64() * 1e3;
-                results.add(&format!("{verb}, {how}"), Unit::Milliseconds, index, wall);
-                let cpu = cost.usage.cpu.as_secs_f64() * 1e3;
-                results.add(
-                    &format!("{verb}, {how}, CPU"),
-                    Unit::Milliseconds,
-                    index,
-                    cpu,
-                );
+                let times = (cost.wall, cost.usage.cpu);
+                results.add_times(&format!("{verb}, {how}"), Unit::Milliseconds, index, times);
             }
         }
     }

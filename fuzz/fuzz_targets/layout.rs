@@ -24,7 +24,11 @@ const KINDS: [&str; 4] = [
 ];
 
 fuzz_target!(|input: &[u8]| {
-    let _ = (Index::read(input), Manifest::read(input), Config::read(input, 1));
+    let _ = (
+        Index::read(input),
+        Manifest::read(input),
+        Config::read(input, 1),
+    );
     find(input);
     let documents: Vec<&[u8]> = input.split(|&byte| byte == 0xff).take(16).collect();
     for first in ["index.json", "manifest.json"] {
@@ -59,7 +63,12 @@ fn archive(documents: &[&[u8]], first: &str) -> Vec<u8> {
             text = text.replace(&format!("\"#{}\"", distance + 1), descriptor);
         }
         // "#1" and "#11" in turn would grow without bounds.
-        text.truncate((0..=1 << 16).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0));
+        text.truncate(
+            (0..=1 << 16)
+                .rev()
+                .find(|&end| text.is_char_boundary(end))
+                .unwrap_or(0),
+        );
         let digest = Digest::of(Algorithm::Sha256, text.as_bytes());
         let name = match index {
             0 => first.to_owned(),
@@ -79,7 +88,8 @@ fn archive(documents: &[&[u8]], first: &str) -> Vec<u8> {
 /// A file in an archive (POSIX ustar).
 fn member(name: &str, data: &[u8]) -> Vec<u8> {
     let mut header = [0_u8; 512];
-    let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    let mut put =
+        |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
     put(0, name);
     put(100, "0000644\0");
     put(108, "0000000\0");

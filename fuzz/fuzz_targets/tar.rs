@@ -37,7 +37,14 @@ fn check(entry: &Entry) {
     assert!(entry.uid != u32::MAX && entry.gid != u32::MAX);
     for (name, _) in &entry.xattrs {
         assert!(!name.is_empty() && !name.contains(&0));
-        assert_eq!(entry.xattrs.iter().filter(|(other, _)| other == name).count(), 1);
+        assert_eq!(
+            entry
+                .xattrs
+                .iter()
+                .filter(|(other, _)| other == name)
+                .count(),
+            1
+        );
     }
     let mut end = 0;
     for segment in entry.sparse.iter().flatten() {

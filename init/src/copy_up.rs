@@ -1,15 +1,20 @@
 //! `tmpcopyup`: what the rootfs has at a tmpfs's destination, copied into the tmpfs.
 //!
 //! Both trees are walked by descriptor, no link is followed, and nothing is read that is not
-//! a regular file, a directory or a link.
+//! a regular file, a directory or a link; nor what the kernel says of itself, to which a link in
+//! the rootfs may have led: we see more of that than the container may.
+//!
+//! What is mounted below the destination is copied too, as runc and crun have it: the mounts of
+//! config.json before this one are part of what the container would see there.
 
 use crate::error::{Context, Error, Result};
 use crate::files;
+use crate::root::{file_type, is_of_the_kernel};
 use alloc::format;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, Timestamps};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, SeekFrom, Stat, Timestamps};
 use rustix::io::Errno;
 
 /// Copies the contents of the directory `from` into the directory `to`, and its owner where
@@ -35,6 +40,9 @@ fn reopen(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
 }
 
 fn directory(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
+    if is_of_the_kernel(from).context(|| "looking at a directory")? {
+        return Ok(());
+    }
     for entry in Dir::read_from(from).context(|| "reading a directory")? {
         let entry = entry.context(|| "reading a directory")?;
         let name = entry.file_name();
@@ -61,15 +69,19 @@ fn one(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> Result<()> {
             attributes(made.as_fd(), &stat).map_err(copying)
         }
         FileType::RegularFile => {
-            // Not waiting: on a shared volume it may have become a fifo since.
+            // Not waiting: on a shared volume it may have become a fifo since, or a device.
             let source =
                 rustix::fs::openat(from, name, open_flags | OFlags::NONBLOCK, Mode::empty())
                     .map_err(copying)?;
+            if file_type(&source).map_err(copying)? != FileType::RegularFile {
+                return Err(copying(Errno::AGAIN));
+            }
             let flags =
                 OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let made =
                 rustix::fs::openat(to, name, flags, Mode::RUSR | Mode::WUSR).map_err(copying)?;
-            bytes(&source, &made).context(|| "copying its bytes")?;
+            let size = u64::try_from(stat.st_size).unwrap_or(0);
+            bytes(&source, &made, size).context(|| "copying its bytes")?;
             attributes(made.as_fd(), &stat).map_err(copying)
         }
         FileType::Symlink => {
@@ -94,11 +106,27 @@ fn one(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> Result<()> {
     }
 }
 
-fn bytes(from: &OwnedFd, to: &OwnedFd) -> rustix::io::Result<()> {
+/// All that is not a hole: a tmpfs is memory.
+fn bytes(from: &OwnedFd, to: &OwnedFd, size: u64) -> rustix::io::Result<()> {
+    rustix::fs::ftruncate(to, size)?;
     let mut chunk = Vec::new();
-    while files::read_more(from, &mut chunk)? > 0 {
-        files::write_all(to, &chunk)?;
-        chunk.clear();
+    let mut end = 0;
+    while end < size {
+        let start = match rustix::fs::seek(from, SeekFrom::Data(end)) {
+            // Nothing but a hole is left.
+            Err(Errno::NXIO) => return Ok(()),
+            other => other?,
+        };
+        end = rustix::fs::seek(from, SeekFrom::Hole(start))?;
+        rustix::fs::seek(from, SeekFrom::Start(start))?;
+        rustix::fs::seek(to, SeekFrom::Start(start))?;
+        let mut left = usize::try_from(end - start).unwrap_or(usize::MAX);
+        while left > 0 && files::read_more(from, &mut chunk)? > 0 {
+            chunk.truncate(left);
+            files::write_all(to, &chunk)?;
+            left -= chunk.len();
+            chunk.clear();
+        }
     }
     Ok(())
 }

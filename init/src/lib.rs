@@ -26,6 +26,7 @@ pub mod hooks;
 mod masks;
 pub mod mounts;
 mod namespaces;
+pub mod passwd;
 pub mod plan;
 pub mod process;
 mod procfs;
@@ -135,8 +136,9 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
         gate,
         container_lock,
     } = receive(to_parent)?;
-    // The root of a cgroup namespace is where this process is when it makes it.
-    if plan.namespaces.makes(CLONE_NEWCGROUP.into()) {
+    // The root of a cgroup namespace is where this process is when it makes it. And what is copied
+    // from the rootfs, be it a terabyte of zeros, is the container's memory.
+    if plan.namespaces.makes(CLONE_NEWCGROUP.into()) || plan.copies_up() {
         cgroups.first.extend(cgroups.memory.take());
     }
     process::enter_cgroups(cgroups.first, &plan.process)?;

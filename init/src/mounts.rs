@@ -5,7 +5,7 @@ use crate::copy_up;
 use crate::error::{Code, Context, Error, Result};
 use crate::plan::mounts::{Attributes, FileSystem, FsOption, Mount, Opener, Source};
 use crate::plan::rootfs::{ContainerPath, Propagation};
-use crate::root::{Root, Want, file_type};
+use crate::root::{PROC_MAGIC, Root, Want, file_type};
 use crate::sys::mount::{Change, set_attributes};
 use crate::wire::{FromInit, Wire};
 use alloc::borrow::ToOwned;
@@ -24,9 +24,6 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
     UnmountFlags,
 };
-
-/// `PROC_SUPER_MAGIC` of statfs(2).
-pub(super) const PROC_MAGIC: i64 = 0x9fa0;
 
 /// Files of /proc that may be mounted over: they tell of the host's resources and give no
 /// power (lxcfs puts its own there). All else below /proc is refused: a false procfs takes

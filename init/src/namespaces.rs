@@ -1,8 +1,8 @@
 //! Comes into the namespaces of the plan: joins, makes, and branches off where it must.
 
 use crate::error::{Context, Result};
-use crate::files;
 use crate::plan::namespaces::{Fork, Join, Namespaces};
+use crate::procfs::Procfs;
 use crate::sys::clone::{Clone, Forked, fork};
 use crate::sys::{exec, namespace, network};
 use crate::wire::{FromInit, Wire};
@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use linux_raw_sys::general::{CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWTIME, CLONE_NEWUSER};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::process::DumpableBehavior;
 use rustix::thread::{Gid, Uid};
 
 const USER: u64 = CLONE_NEWUSER as u64;
@@ -92,12 +93,17 @@ fn make_time_namespace(plan: &Namespaces) -> Result<()> {
     if plan.time_offsets.is_empty() {
         return Ok(());
     }
-    files::write_to(c"/proc/self/timens_offsets", plan.time_offsets.as_bytes())
+    // Not the /proc that is in sight: a mount namespace that was joined may have made it up.
+    Procfs::open()?
+        .write("self/timens_offsets", plan.time_offsets.as_bytes())
         .context(|| format!("linux.timeOffsets: writing {:?}", plan.time_offsets))
 }
 
 /// Branches off the process that is to become the container's, a sibling of this one, and ends.
 fn branch_off(new: u64, wire: &Wire) -> Result<()> {
+    // The new process has this from the moment when others in its pid namespace can see it.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .context(|| "hiding the init stage")?;
     let clone = Clone {
         namespaces: new,
         sibling: true,

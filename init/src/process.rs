@@ -3,11 +3,12 @@
 
 use crate::error::{Code, Context, Error, Result};
 use crate::files;
+use crate::passwd::HomeOf;
 use crate::plan::Plan;
 use crate::plan::process::{Process, Rlimit};
 use crate::plan::rootfs::ContainerPath;
 use crate::procfs::Procfs;
-use crate::root::Root;
+use crate::root::{Root, file_type, is_of_the_kernel};
 use crate::sys::{keyring, schedule, signals, stdio};
 use alloc::ffi::CString;
 use alloc::format;
@@ -213,45 +214,38 @@ fn unlabelled(error: Error) -> Error {
 /// Where the container's root cannot be opened. A passwd that cannot be read is no passwd.
 pub fn home(uid: u32) -> Result<CString> {
     let root = Root::own()?;
-    let home = home_in_passwd(&root, uid).unwrap_or_else(|| "/".into());
-    CString::new(format!("HOME={home}"))
+    let home = home_in_passwd(&root, uid).filter(|home| !home.is_empty());
+    let home = home.unwrap_or_else(|| b"/".to_vec());
+    CString::new([b"HOME=", home.as_slice()].concat())
         .map_err(|_| Error::new(Code::InvalidConfig, "/etc/passwd: a NUL in a home"))
 }
 
-fn home_in_passwd(root: &Root, uid: u32) -> Option<String> {
-    /// Far above any passwd there is; a sparse file of terabytes is one line, and takes all memory.
+fn home_in_passwd(root: &Root, uid: u32) -> Option<Vec<u8>> {
+    /// Far above any passwd there is; a sparse file of terabytes would take hours.
     const LARGEST: usize = 16 << 20;
     // Not blocking on a fifo (CVE-2024-9676).
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = root.open(&ContainerPath::new("/etc/passwd"), flags).ok()?;
-    if crate::root::file_type(&file).ok()? != FileType::RegularFile {
+    // We may read what the container may not: a link to /proc/kmsg would take the messages in
+    // it away from the host's logger.
+    let is_ours_to_read =
+        file_type(&file).ok()? == FileType::RegularFile && !is_of_the_kernel(&file).ok()?;
+    if !is_ours_to_read {
         return None;
     }
-    let (mut bytes, mut read) = (Vec::new(), 0);
-    loop {
-        let more = files::read_more(&file, &mut bytes).ok()?;
-        read += more;
-        let at_end = more == 0 || read > LARGEST;
-        // Without its end a line is not whole, unless it is the last.
-        let whole = match bytes.iter().rposition(|&byte| byte == b'\n') {
-            _ if at_end => bytes.len(),
-            Some(end) => end + 1,
-            None => 0,
-        };
-        let mut lines = bytes[..whole].split(|&byte| byte == b'\n');
-        match lines.find_map(|line| home_in_line(line, uid)) {
-            None if !at_end => drop(bytes.drain(..whole)),
-            found => return found,
+    let (mut piece, mut read) = (Vec::new(), 0);
+    let mut lookup = HomeOf::new(uid);
+    while read <= LARGEST {
+        piece.clear();
+        match files::read_more(&file, &mut piece).ok()? {
+            0 => return lookup.end(),
+            more => read += more,
+        }
+        if let Some(home) = lookup.push(&piece) {
+            return Some(home);
         }
     }
-}
-
-/// The home in a line of passwd(5), where the line is of this user.
-fn home_in_line(line: &[u8], uid: u32) -> Option<String> {
-    let line = String::from_utf8_lossy(line);
-    let fields: Vec<&str> = line.split(':').collect();
-    (fields.len() >= 7 && fields[2].parse() == Ok(uid) && !fields[5].is_empty())
-        .then(|| fields[5].to_string())
+    None
 }
 
 /// Makes this process lead a session of its own, with stdin as its terminal where it has one.

@@ -4,9 +4,9 @@
 //! not matter: this instance was never attached anywhere (CVE-2019-16884, CVE-2025-52881).
 
 use crate::error::{Code, Context, Error, Result};
-use crate::mounts::PROC_MAGIC;
 use crate::plan::Sysctl;
 use crate::plan::mounts::{Attributes, FileSystem};
+use crate::root::PROC_MAGIC;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -221,6 +221,23 @@ pub fn file_type(fd: impl AsFd) -> rustix::io::Result<FileType> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode))
 }
 
+/// `PROC_SUPER_MAGIC` of statfs(2).
+pub const PROC_MAGIC: i64 = 0x9fa0;
+
+/// Whether what `fd` is open on is no file of anybody's, but the kernel itself speaking: procfs
+/// or sysfs, where it is our privileges that decide what can be read.
+///
+/// # Errors
+/// Those of fstatfs(2).
+pub fn is_of_the_kernel(fd: impl AsFd) -> rustix::io::Result<bool> {
+    /// `SYSFS_MAGIC`.
+    const SYSFS: i64 = 0x6265_6572;
+    Ok(matches!(
+        rustix::fs::fstatfs(fd)?.f_type as i64,
+        PROC_MAGIC | SYSFS
+    ))
+}
+
 /// Removes `name` from `dir` where it is no directory, so that something else can be made there.
 ///
 /// # Errors

@@ -27,6 +27,12 @@ pub(super) fn hand_down(mount: &Path, path: &Path, resources: &Resources) -> Res
     Ok(())
 }
 
+/// Whether a cgroup has a controller.
+pub(super) fn has(dir: &Path, controller: &str) -> bool {
+    let all = files::read(&dir.join("cgroup.controllers")).unwrap_or_default();
+    all.split_whitespace().any(|one| one == controller)
+}
+
 /// Enables controllers for the cgroups below `dir`, as many of them as it will.
 fn enable(dir: &Path, controllers: &[String]) {
     let file = dir.join("cgroup.subtree_control");

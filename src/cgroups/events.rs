@@ -41,7 +41,7 @@ pub(super) fn wait(dir: &Path, key: &str, value: &str, deadline: Instant) -> Res
         match poll(&mut files, Some(&timeout)) {
             Ok(0) => {
                 let message = format!("{} does not come to say {key} {value}", path.display());
-                let hint = match super::files::processes(dir) {
+                let hint = match super::tree::processes(dir) {
                     Ok(pids) => format!("in it: {}", super::files::list(&pids)),
                     Err(error) => error.to_string(),
                 };

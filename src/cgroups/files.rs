@@ -1,27 +1,48 @@
-//! Reading and writing cgroup files, and walking and removing cgroup directories: what v1
-//! and v2 have in common.
+//! Reading and writing cgroup files, and making and removing cgroup directories: what v1 and v2
+//! have in common.
 //!
-//! Paths, not descriptors: nothing but the kernel and root makes entries in a cgroup file
-//! system, it has no symbolic links, and one path look-up is one system call less.
+//! Paths, not descriptors: a cgroup file system has no symbolic links, and one path look-up is
+//! one system call less. What is below a container's cgroup is for `tree` to find: there the
+//! container may have made what no path is long enough for.
 
+use super::tree;
 use crate::error::{Context, Error, Result};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::cell::OnceCell;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Writes `value` by one write(2): the kernel takes each write as a whole.
 pub(super) fn write(path: &Path, value: &str) -> rustix::io::Result<()> {
-    let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    write_at(CWD, path, value)
+}
+
+/// The same in a cgroup that is open.
+pub(super) fn write_at(
+    cgroup: impl AsFd,
+    path: impl rustix::path::Arg,
+    value: &str,
+) -> rustix::io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(cgroup, path, flags, Mode::empty())?;
     rustix::io::retry_on_intr(|| rustix::io::write(&file, value.as_bytes()))?;
     Ok(())
 }
 
 /// Reads a whole file.
 pub(super) fn read(path: &Path) -> rustix::io::Result<String> {
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    read_at(CWD, path)
+}
+
+/// The same of a cgroup that is open.
+pub(super) fn read_at(
+    cgroup: impl AsFd,
+    path: impl rustix::path::Arg,
+) -> rustix::io::Result<String> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(cgroup, path, flags, Mode::empty())?;
     let mut text = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -41,6 +62,15 @@ pub(super) fn writing(path: &Path, value: &str) -> String {
 /// [`write`], with the error saying what was written where.
 pub(super) fn write_named(path: &Path, value: &str) -> Result<()> {
     write(path, value).context(|| writing(path, value))
+}
+
+/// [`write_named`], where there may be no cgroup any more: false then.
+pub(super) fn write_if_there(path: &Path, value: &str) -> Result<bool> {
+    match write(path, value) {
+        Ok(()) => Ok(true),
+        Err(errno) if is_gone(errno) => Ok(false),
+        Err(errno) => Err(Error::system(writing(path, value), errno)),
+    }
 }
 
 /// A file that takes one rule per write, opened with the first.
@@ -94,49 +124,6 @@ pub(super) fn is_gone(errno: Errno) -> bool {
     matches!(errno, Errno::NOENT | Errno::NODEV)
 }
 
-/// The pids in `dir` itself and below. 0 stands for a process outside our pid namespace.
-pub(super) fn processes(dir: &Path) -> Result<Vec<i32>> {
-    let mut pids = Vec::new();
-    collect_processes(dir, &mut pids)?;
-    Ok(pids)
-}
-
-fn collect_processes(dir: &Path, pids: &mut Vec<i32>) -> Result<()> {
-    let procs = dir.join("cgroup.procs");
-    let text = match read(&procs) {
-        // A threaded v2 cgroup has no processes of its own, only threads of some.
-        Err(Errno::OPNOTSUPP) => read(&dir.join("cgroup.threads")),
-        other => other,
-    };
-    match text {
-        Ok(text) => pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok())),
-        Err(errno) if is_gone(errno) => return Ok(()),
-        Err(errno) => return Err(Error::system(format!("reading {}", procs.display()), errno)),
-    }
-    children(dir)?
-        .iter()
-        .try_for_each(|child| collect_processes(child, pids))
-}
-
-/// The cgroups directly below `dir`; none if it is gone.
-pub(super) fn children(dir: &Path) -> Result<Vec<PathBuf>> {
-    match rustix::fs::stat(dir) {
-        // kernfs keeps the count right: 2 and one for each sub-directory.
-        Ok(stat) if stat.st_nlink <= 2 => return Ok(Vec::new()),
-        Err(errno) if is_gone(errno) => return Ok(Vec::new()),
-        _ => {}
-    }
-    let listing = || format!("listing {}", dir.display());
-    let mut children = Vec::new();
-    for entry in std::fs::read_dir(dir).context(listing)? {
-        let entry = entry.context(listing)?;
-        if entry.file_type().context(listing)?.is_dir() {
-            children.push(entry.path());
-        }
-    }
-    Ok(children)
-}
-
 /// How `mkdir` left things.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Made {
@@ -186,14 +173,11 @@ pub(super) fn remove(dir: &Path, deadline: Instant) -> Result<()> {
         if !matches!(errno, Errno::BUSY | Errno::NOTEMPTY | Errno::INTR) {
             return Err(Error::system(removing(), errno));
         }
-        let children = children(dir)?;
-        for child in &children {
-            remove(child, deadline)?;
-        }
+        let any = tree::remove_below(dir)?;
         if Instant::now() >= deadline {
             return Err(Error::system(removing(), errno).hint(leftovers(dir)));
         }
-        if children.is_empty() {
+        if !any {
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         }
@@ -215,7 +199,7 @@ pub(super) fn remove_if_empty(dir: &Path) -> Result<()> {
 
 /// Who keeps a cgroup from going away.
 fn leftovers(dir: &Path) -> String {
-    match processes(dir) {
+    match tree::processes(dir) {
         Ok(pids) if pids.is_empty() => "no process is left in it".to_owned(),
         Ok(pids) => format!("still in it: {}", list(&pids)),
         Err(error) => format!("and {error}"),

@@ -2,9 +2,10 @@
 //! tasks keep appearing; it is then for user space to try again (the kernel's
 //! freezer-subsystem.rst before commit ef9fe980c6fc; still so in 6.x).
 
-use super::files;
+use super::{files, tree};
 use crate::error::{Code, Error, Result};
 use rustix::io::Errno;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -48,16 +49,30 @@ fn try_freeze(dir: &Path, deadline: Instant) -> Result<()> {
     }
     let message = format!("unable to freeze {}: still FREEZING", dir.display());
     let seconds = DEADLINE.as_secs();
-    let hint = match files::processes(dir) {
+    let hint = match tree::processes(dir) {
         Ok(pids) => format!("after {seconds} seconds; in it: {}", files::list(&pids)),
         Err(error) => format!("after {seconds} seconds; and {error}"),
     };
     Err(Error::new(Code::Timeout, message).hint(hint))
 }
 
-/// Lets the tasks run again. It is done when the kernel has taken the write.
+/// Lets the tasks run again. It is done when the kernel has taken the write. What is not there
+/// is not frozen.
 pub(super) fn thaw(dir: &Path) -> Result<()> {
-    files::write_named(&dir.join(STATE), "THAWED")
+    files::write_if_there(&dir.join(STATE), "THAWED").map(drop)
+}
+
+/// Lets the tasks run again to die, which a frozen one does not: also those that the container
+/// froze itself, in cgroups of its own.
+pub(super) fn thaw_to_die(dir: &Path) -> Result<()> {
+    let thaw = |cgroup: &OwnedFd| match files::write_at(cgroup, STATE, "THAWED") {
+        Err(errno) if !files::is_gone(errno) => {
+            let doing = format!("thawing what is below {}", dir.display());
+            Err(Error::system(doing, errno))
+        }
+        _ => Ok(()),
+    };
+    tree::walk(dir, thaw, |_, _| Ok(()))
 }
 
 /// Whether `dir` itself is frozen, not an ancestor of it. What is not there is not frozen.

@@ -88,8 +88,7 @@ impl Hierarchy {
     /// its own sub-tree, the two are not the same.
     pub fn own_directory(&self) -> Result<PathBuf> {
         let own = self.own.trim_start_matches('/');
-        let looking = || format!("looking at {}", self.mount.display());
-        if rustix::fs::stat(&self.mount).context(looking)?.st_ino == ROOT_INODE {
+        if is_whole(&self.mount)? {
             return Ok(self.mount.join(own));
         }
         let mounts = Mounts::default();
@@ -108,6 +107,12 @@ impl Hierarchy {
             .hint("set linux.cgroupsPath to an absolute path")),
         }
     }
+}
+
+/// Whether a mount shows a hierarchy from its root on, and not from further down.
+pub(super) fn is_whole(mount: &Path) -> Result<bool> {
+    let looking = || format!("looking at {}", mount.display());
+    Ok(rustix::fs::stat(mount).context(looking)?.st_ino == ROOT_INODE)
 }
 
 /// `path` as seen from `root`, if it is there or below.

@@ -55,8 +55,16 @@ impl std::fmt::Display for MemoryEvents {
     }
 }
 
-/// What v1's controller says of the cgroup at `dir`.
-pub(super) fn v1(dir: &Path) -> Result<MemoryEvents> {
+/// What v1's controller says of the cgroup at `dir`; nothing, where systemd was faster and has
+/// removed it.
+pub(super) fn v1(dir: &Path) -> Result<Option<MemoryEvents>> {
+    match read_v1(dir) {
+        Err(error) if error.errno().is_some_and(files::is_gone) => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+fn read_v1(dir: &Path) -> Result<MemoryEvents> {
     let number = |file: &str| -> Result<u64> {
         let text = files::read_named(&dir.join(file))?;
         Ok(text.trim().parse().unwrap_or_default())

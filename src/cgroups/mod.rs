@@ -27,6 +27,7 @@ mod events;
 mod files;
 mod freezer;
 mod hierarchies;
+mod kernel_log;
 mod limits;
 mod means;
 mod memory;
@@ -36,6 +37,7 @@ mod planned;
 pub mod stats;
 mod sub;
 mod systemd;
+mod tree;
 mod update;
 mod v1;
 mod v2;
@@ -449,7 +451,7 @@ impl Manager {
     pub fn watch_oom(&self) -> Result<Option<OomWatch>> {
         match self {
             Self::V1(v1) => v1.find("memory").map_or(Ok(None), OomWatch::v1),
-            Self::V2(v2) => v2.path().map_or(Ok(None), OomWatch::v2),
+            Self::V2(v2) => v2.watch_oom(),
             Self::Systemd(unit) => unit.files.watch_oom(),
         }
     }
@@ -461,7 +463,7 @@ fn check_unused(dir: &Path, frozen: bool) -> Result<()> {
         let message = "container's cgroup unexpectedly frozen";
         return Err(Error::new(Code::WrongState, message).hint(dir.display().to_string()));
     }
-    match files::processes(dir)?.as_slice() {
+    match tree::processes(dir)?.as_slice() {
         [] => Ok(()),
         pids => {
             let count = pids.len();

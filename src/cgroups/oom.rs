@@ -1,6 +1,7 @@
 //! Being told when a container runs out of memory, without asking again and again.
 
 use super::files;
+use super::kernel_log::KernelLog;
 use crate::error::{Context, Error, Result};
 use rustix::event::{EventfdFlags, PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags, SeekFrom};
@@ -18,7 +19,14 @@ enum Kind {
     /// cgroup is removed (Documentation/admin-guide/cgroup-v1/memory.rst, "OOM Control").
     V1 { eventfd: OwnedFd, dir: PathBuf },
     /// memory.events, which signals a change, and what it said last.
-    V2 { file: OwnedFd, kills: u64 },
+    V2 {
+        file: OwnedFd,
+        kills: u64,
+        /// Says the last word where the cgroup is gone before the file was read.
+        log: Option<KernelLog>,
+        /// What the cgroup is called there.
+        path: PathBuf,
+    },
 }
 
 /// What an [`OomWatch`] has seen since it was asked last.
@@ -48,16 +56,25 @@ impl OomWatch {
         Ok(Some(Self(Kind::V1 { eventfd, dir })))
     }
 
-    /// Watches a v2 cgroup, those below it included.
-    pub(super) fn v2(dir: &Path) -> Result<Option<Self>> {
-        let path = dir.join("memory.events");
-        let doing = || format!("watching {}", path.display());
-        let file = match rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+    /// Watches the v2 cgroup at `dir`, those below it included. `path` is what the kernel calls
+    /// it; a relative one may be below another.
+    pub(super) fn v2(dir: &Path, path: PathBuf) -> Result<Option<Self>> {
+        let events = dir.join("memory.events");
+        let doing = || format!("watching {}", events.display());
+        let file = match rustix::fs::open(&events, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        {
             Err(errno) if files::is_gone(errno) => return Ok(None),
             other => other.context(doing)?,
         };
+        // The log before the count: a kill is in the log before it counts.
+        let log = KernelLog::open();
         let kills = kills(&file).context(doing)?;
-        Ok(Some(Self(Kind::V2 { file, kills })))
+        Ok(Some(Self(Kind::V2 {
+            file,
+            kills,
+            log,
+            path,
+        })))
     }
 
     /// What to poll for.
@@ -85,22 +102,47 @@ impl OomWatch {
                     is_gone,
                 })
             }
-            Kind::V2 { file, kills: last } => match kills(file) {
+            Kind::V2 {
+                file,
+                kills: last,
+                log,
+                path,
+            } => match kills(file) {
                 Ok(now) => {
                     let before = std::mem::replace(last, now);
+                    if now > before {
+                        forget(log);
+                    }
                     Ok(Seen {
                         out_of_memory: now > before,
                         is_gone: false,
                     })
                 }
                 Err(errno) if files::is_gone(errno) => Ok(Seen {
-                    out_of_memory: false,
+                    out_of_memory: last_word(log.take(), path),
                     is_gone: true,
                 }),
                 Err(errno) => Err(Error::system("reading memory.events", errno)),
             },
         }
     }
+}
+
+/// Kills that were counted are not to be found in the log once more.
+fn forget(log: &mut Option<KernelLog>) {
+    if let Some(Err(errno)) = log.as_ref().map(KernelLog::skip) {
+        log::debug!("doing without the kernel's log: {errno}");
+        *log = None;
+    }
+}
+
+/// Whether the log tells of a kill that was not counted any more.
+fn last_word(log: Option<KernelLog>, path: &Path) -> bool {
+    let told = log.map_or(Ok(false), |log| log.tells_of_kill(path));
+    told.unwrap_or_else(|errno| {
+        log::debug!("reading the kernel's log: {errno}");
+        false
+    })
 }
 
 /// How many processes were killed. The file tells also of limits that were just met.

@@ -25,7 +25,7 @@ impl Manager {
         let before = Resources::default();
         let mut planned = Vec::new();
         let groups = match self {
-            Self::V1(_) => limits::v1::groups(resources, &before)?,
+            Self::V1(v1) => v1.limits(resources, &before)?,
             Self::V2(v2) => match v2.path() {
                 Some(dir) => limits::v2::groups(resources, &before, dir)?,
                 None => Vec::new(),

@@ -13,7 +13,9 @@ use super::files::{self, Made};
 use super::hierarchies::Hierarchy;
 use super::limits::{self, Group, Journal, Write};
 use super::path::CgroupPath;
-use super::{Claim, ContainerMount, Means, MemoryEvents, cpuset, freezer, memory, sub};
+use super::{
+    Claim, ContainerMount, Means, MemoryEvents, controllers, cpuset, freezer, memory, sub, tree,
+};
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 use rustix::fs::{Mode, OFlags};
@@ -148,10 +150,49 @@ impl V1 {
         self.unified().or(self.main())
     }
 
+    /// The limits as writes.
+    pub(super) fn limits(&self, resources: &Resources, before: &Resources) -> Result<Vec<Group>> {
+        let hugepages = match self.find("hugetlb") {
+            Some(_) => "limit_in_bytes",
+            None => "max",
+        };
+        limits::v1::groups(resources, before, hugepages)
+    }
+
     /// Where a limit is set.
     pub(super) fn directory_for(&self, write: &Write) -> Result<&Path> {
+        let unified = || Some(self.left_to_v2(write.controller)?.path.as_path());
         self.find(write.controller)
+            .or_else(unified)
             .ok_or_else(|| self.means.no_cgroup(write))
+    }
+
+    /// The cgroup in v2's hierarchy, where that has a controller that v1 leaves to it: of those
+    /// whose limits are the same in both.
+    fn left_to_v2(&self, controller: &str) -> Option<&Cgroup> {
+        if !["hugetlb", "rdma"].contains(&controller) || self.find(controller).is_some() {
+            return None;
+        }
+        let unified = self.cgroups.iter().find(|cgroup| cgroup.is_unified());
+        unified.filter(|cgroup| controllers::has(&cgroup.mount, controller))
+    }
+
+    /// Hands such controllers down to the container's cgroup, where a limit needs them.
+    fn hand_down(&self, resources: &Resources) -> Result<()> {
+        let wanted = Resources {
+            hugepage_limits: resources.hugepage_limits.clone(),
+            rdma: resources.rdma.clone(),
+            ..Resources::default()
+        };
+        let needed = [
+            ("hugetlb", !wanted.hugepage_limits.is_empty()),
+            ("rdma", !wanted.rdma.is_empty()),
+        ];
+        let mut needed = needed.into_iter().filter(|(_, is_needed)| *is_needed);
+        match needed.find_map(|(name, _)| self.left_to_v2(name)) {
+            Some(cgroup) => controllers::hand_down(&cgroup.mount, &cgroup.path, &wanted),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn set(
@@ -160,7 +201,8 @@ impl V1 {
         before: &Resources,
         journal: &mut Journal,
     ) -> Result<()> {
-        for group in limits::v1::groups(resources, before)? {
+        self.hand_down(resources)?;
+        for group in self.limits(resources, before)? {
             let Some(first) = group.0.first() else {
                 continue;
             };
@@ -222,13 +264,13 @@ impl V1 {
     }
 
     pub(super) fn processes(&self) -> Result<Vec<i32>> {
-        self.main().map_or(Ok(Vec::new()), files::processes)
+        self.main().map_or(Ok(Vec::new()), tree::processes)
     }
 
     pub(super) fn signal_all(&self, signal: Signal) -> Result<()> {
         let freezer = self.find("freezer");
         if signal == Signal::KILL && self.kill_unified()? && self.all_in_unified()? {
-            return freezer.map_or(Ok(()), thaw_to_die);
+            return freezer.map_or(Ok(()), freezer::thaw_to_die);
         }
         let paused = match freezer {
             Some(dir) => freezer::is_frozen(dir)?,
@@ -245,8 +287,8 @@ impl V1 {
             .processes()
             .and_then(|pids| super::signal_each(&pids, signal));
         match freezer {
-            Some(dir) if signal == Signal::KILL => result.and(thaw_to_die(dir)),
-            Some(dir) if !paused => result.and(thaw_if_there(dir)),
+            Some(dir) if signal == Signal::KILL => result.and(freezer::thaw_to_die(dir)),
+            Some(dir) if !paused => result.and(freezer::thaw(dir)),
             _ => result,
         }
     }
@@ -256,18 +298,13 @@ impl V1 {
         let Some(dir) = self.unified() else {
             return Ok(false);
         };
-        let path = dir.join("cgroup.kill");
-        match files::write(&path, "1") {
-            Ok(()) => Ok(true),
-            Err(errno) if files::is_gone(errno) => Ok(false),
-            Err(errno) => Err(Error::system(files::writing(&path, "1"), errno)),
-        }
+        files::write_if_there(&dir.join("cgroup.kill"), "1")
     }
 
     /// Whether no process is in v1's cgroups alone, as one is that something else put there.
     fn all_in_unified(&self) -> Result<bool> {
         let v1 = self.processes()?;
-        let unified = self.unified().map_or(Ok(Vec::new()), files::processes)?;
+        let unified = self.unified().map_or(Ok(Vec::new()), tree::processes)?;
         Ok(v1.iter().all(|pid| unified.contains(pid)))
     }
 
@@ -344,7 +381,7 @@ impl V1 {
     }
 
     pub(super) fn memory_events(&self) -> Result<Option<MemoryEvents>> {
-        self.find("memory").map(memory::v1).transpose()
+        self.find("memory").map_or(Ok(None), memory::v1)
     }
 }
 
@@ -383,27 +420,22 @@ fn is_frozen(cgroup: &Cgroup) -> Result<bool> {
     }
 }
 
-fn thaw_if_there(dir: &Path) -> Result<()> {
-    match freezer::thaw(dir) {
-        Err(error) if error.errno() == Some(Errno::NOENT) => Ok(()),
-        Err(error) if error.errno() == Some(Errno::NODEV) => Ok(()),
-        result => result,
-    }
-}
-
-/// A frozen task dies only when it is thawed, also one that the container froze itself, in a
-/// cgroup of its own.
-fn thaw_to_die(dir: &Path) -> Result<()> {
-    thaw_if_there(dir)?;
-    files::children(dir)?
-        .iter()
-        .try_for_each(|child| thaw_to_die(child))
-}
-
 /// Adds to a refused limit what the kernel does not say with it.
 fn explain(dir: &Path, group: &Group, error: Error) -> Error {
     let find = |file: &str| group.0.iter().find(|write| write.is_for(file));
     let errno = error.errno();
+    // One of v2's hierarchy: v1's are there with their files.
+    if let (Some(first), Some(Errno::NOENT)) = (group.0.first(), errno)
+        && dir.join("cgroup.controllers").exists()
+        && !controllers::has(dir, first.controller)
+    {
+        return error.hint(format!(
+            "controller {:?} is in cgroup v2's hierarchy, and could not be enabled for {}: are \
+             there processes in a cgroup above it?",
+            first.controller,
+            dir.display()
+        ));
+    }
     if let Some(limit) = find("memory.limit_in_bytes")
         && errno == Some(Errno::BUSY)
     {

@@ -2,10 +2,10 @@
 
 use super::devices::Policy;
 use super::files::{self, Made};
-use super::hierarchies::Hierarchy;
+use super::hierarchies::{self, Hierarchy};
 use super::limits::{self, Journal, Write};
 use super::path::{Base, CgroupPath};
-use super::{Claim, MemoryEvents, controllers, ebpf, events, memory, sub};
+use super::{Claim, MemoryEvents, OomWatch, controllers, ebpf, events, memory, sub, tree};
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 use rustix::io::Errno;
@@ -231,21 +231,16 @@ impl V2 {
     }
 
     pub(super) fn processes(&self) -> Result<Vec<i32>> {
-        self.path().map_or(Ok(Vec::new()), files::processes)
+        self.path().map_or(Ok(Vec::new()), tree::processes)
     }
 
     pub(super) fn signal_all(&self, signal: Signal) -> Result<()> {
         let Some(dir) = self.path() else {
             return Ok(());
         };
-        if signal == Signal::KILL {
-            let kill = dir.join("cgroup.kill");
-            match files::write(&kill, "1") {
-                Ok(()) => return Ok(()),
-                // Before Linux 5.14, or the whole cgroup is gone.
-                Err(errno) if files::is_gone(errno) => {}
-                Err(errno) => return Err(Error::system(files::writing(&kill, "1"), errno)),
-            }
+        // Not before Linux 5.14, nor where the whole cgroup is gone.
+        if signal == Signal::KILL && files::write_if_there(&dir.join("cgroup.kill"), "1")? {
+            return Ok(());
         }
         let paused = is_frozen(dir)?;
         if !paused
@@ -257,7 +252,7 @@ impl V2 {
         let result = self
             .processes()
             .and_then(|pids| super::signal_each(&pids, signal));
-        match paused || !dir.exists() {
+        match paused {
             true => result,
             false => result.and(self.thaw()),
         }
@@ -277,7 +272,7 @@ impl V2 {
     }
 
     pub(super) fn thaw(&self) -> Result<()> {
-        files::write_named(&self.required()?.join("cgroup.freeze"), "0")
+        files::write_if_there(&self.required()?.join("cgroup.freeze"), "0").map(drop)
     }
 
     fn required(&self) -> Result<&Path> {
@@ -330,8 +325,11 @@ impl V2 {
         Ok(sub)
     }
 
-    /// Where `pid` is, if below.
+    /// Where `pid` is, if below. Without a cgroup of the container's there is nothing to be below.
     pub(super) fn of_process(&self, pid: Pid) -> Result<Self> {
+        if self.without {
+            return Ok(self.clone());
+        }
         let file = format!("/proc/{}/cgroup", pid.as_raw_nonzero());
         let text = files::read_named(Path::new(&file))?;
         let path = text.lines().find_map(|line| line.strip_prefix("0::"));
@@ -348,6 +346,18 @@ impl V2 {
                 format!("{file}: not below {}", self.path.display()),
             )),
         }
+    }
+
+    pub(super) fn watch_oom(&self) -> Result<Option<OomWatch>> {
+        let Some(dir) = self.path() else {
+            return Ok(None);
+        };
+        let below = dir.strip_prefix(&self.mount).unwrap_or(dir);
+        let path = match hierarchies::is_whole(&self.mount)? {
+            true => Path::new("/").join(below),
+            false => below.to_owned(),
+        };
+        OomWatch::v2(dir, path)
     }
 
     pub(super) fn memory_events(&self) -> Result<Option<MemoryEvents>> {

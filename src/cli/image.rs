@@ -152,6 +152,12 @@ pub struct ImageInspect {
     /// The largest JSON document that is read of an image
     #[arg(long, value_name = "BYTES", value_parser = size, default_value = "16M")]
     pub max_json: u64,
+    /// The most bytes that a compressed archive may have
+    #[arg(long, value_name = "BYTES", value_parser = size, default_value = "256G")]
+    pub max_bytes: u64,
+    /// How many times larger than compressed a large archive may be
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub max_ratio: u64,
     /// As JSON
     #[arg(long)]
     pub json: bool,

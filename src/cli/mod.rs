@@ -1,11 +1,13 @@
 //! Flags and help: runc's command line, word for word, and what tare has besides.
 
 mod container;
+mod deferred;
 mod events;
 mod image;
 mod update;
 
 pub use container::{Create, DryRun, Exec, NewContainer, Run};
+pub use deferred::Deferred;
 pub use events::Events;
 pub use image::{
     Devices, Image, ImageCollect, ImageInspect, ImageList, ImageRemove, Mode, StorePath, Unpack,
@@ -114,44 +116,44 @@ pub enum Rootless {
 #[allow(clippy::large_enum_variant)] // made once, on the way to being taken apart
 pub enum Command {
     /// Create a container, which waits for `start`
-    Create(Create),
+    Create(Deferred<Create>),
     /// Execute the program of a created container
-    Start(Id),
+    Start(Deferred<Id>),
     /// Print the state of a container as JSON
-    State(Id),
+    State(Deferred<Id>),
     /// Create and start a container, and by default wait for it
-    Run(Run),
+    Run(Deferred<Run>),
     /// Execute one more process in a container
-    Exec(Exec),
+    Exec(Deferred<Exec>),
     /// Send a signal to a container's init (default SIGTERM)
-    Kill(Kill),
+    Kill(Deferred<Kill>),
     /// Delete a container and all that was made for it
-    Delete(Delete),
+    Delete(Deferred<Delete>),
     /// List the containers of this root
-    List(List),
+    List(Deferred<List>),
     /// Show the processes of a container
-    Ps(Ps),
+    Ps(Deferred<Ps>),
     /// Print what a container uses, and when it runs out of memory, as JSON lines
-    Events(Events),
+    Events(Deferred<Events>),
     /// Freeze all processes of a container
-    Pause(Id),
+    Pause(Deferred<Id>),
     /// Let a paused container go on
-    Resume(Id),
+    Resume(Deferred<Id>),
     /// Change the limits of a container
-    Update(Update),
+    Update(Deferred<Update>),
     /// Write a config.json to start from
-    Spec(Spec),
+    Spec(Deferred<Spec>),
     /// Unpack an image into a bundle
-    Unpack(Unpack),
+    Unpack(Deferred<Unpack>),
     /// Look at images, and at the layers that are kept
     #[command(subcommand, visible_alias = "images")]
-    Image(Image),
+    Image(Deferred<Image>),
     /// Print what this runtime can do, as JSON
     Features,
     /// Say everything that is wrong with a bundle, with line and column
-    Validate(Validate),
+    Validate(Deferred<Validate>),
     /// Remove what commands that were killed have left behind
-    Gc(Gc),
+    Gc(Deferred<Gc>),
 }
 
 /// A container's id.

@@ -3,6 +3,7 @@
 use super::gate;
 use super::id::ContainerId;
 use super::record::Record;
+use crate::directories;
 use crate::error::{Code, Context, Error, Result};
 use crate::flock;
 use crate::hooks::Status;
@@ -53,7 +54,7 @@ impl Root {
             other => other.context(doing)?,
         }
         let directory = Directory {
-            fd: open_directory(&path).context(doing)?,
+            fd: directories::open(&path).context(doing)?,
             path,
         };
         let lock = directory.lock(Duration::ZERO)?;
@@ -78,7 +79,7 @@ impl Root {
     /// Where there is none, [`Code::NotFound`] in runc's words.
     pub fn open(&self, id: &ContainerId) -> Result<Directory> {
         let path = self.0.join(id);
-        match open_directory(&path) {
+        match directories::open(&path) {
             Ok(fd) => Ok(Directory { fd, path }),
             Err(Errno::NOENT | Errno::NOTDIR) => Err(not_found(id.as_str())),
             Err(error) => Err(Error::system(
@@ -124,11 +125,6 @@ fn not_found(id: &str) -> Error {
         Code::NotFound,
         format!("container {id:?}: container does not exist"),
     )
-}
-
-fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty())
 }
 
 /// One container's state directory.

@@ -4,6 +4,7 @@
 //! anew for each container, as a mount that is attached nowhere until the container's own mount
 //! namespace has it: the host sees no mount, and none has to survive a reboot.
 
+use crate::directories;
 use crate::error::{Code, Context, Error, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -173,9 +174,7 @@ impl Overlay {
 }
 
 fn open(directory: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(directory, flags, Mode::empty())
-        .context(|| format!("opening {}", directory.display()))
+    directories::open(directory).context(|| format!("opening {}", directory.display()))
 }
 
 /// An overlay to be.

@@ -1,15 +1,17 @@
 //! From an image to a bundle: in a directory of no name, which gets its name when all is done.
 
 use super::bundle::{self, Wishes};
+use super::descriptors::MoreDescriptors;
 use super::layer::{self, Options, Progress};
 use super::overlay::Overlay;
 use super::source::Image;
 use super::store::staging::{self, Staging};
 use super::store::{InUse, Prepared, Store, random_name, remove_tree};
 use crate::config::Config;
+use crate::directories;
 use crate::error::{Code, Context, Error, Result};
 use crate::spec;
-use rustix::fs::{Mode as FileMode, OFlags};
+use rustix::fs::Mode as FileMode;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -48,6 +50,7 @@ impl Request<'_> {
     /// # Errors
     /// What is wrong with the image, or with the disk.
     pub fn unpack(&self, directory: &Path, target: &Path) -> Result<Mode> {
+        let _more = MoreDescriptors::allow();
         let rootfs = directory.join("rootfs");
         make_directory(&rootfs, 0o755)?;
         let can_stack = match self.mode {
@@ -219,9 +222,7 @@ fn make_directory(path: &Path, mode: u32) -> Result<()> {
 }
 
 fn open(directory: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(directory, flags, FileMode::empty())
-        .context(|| format!("opening {}", directory.display()))
+    directories::open(directory).context(|| format!("opening {}", directory.display()))
 }
 
 fn write_config(config: &Config, directory: &Path) -> Result<()> {

@@ -3,7 +3,7 @@
 use crate::cli::ImageInspect;
 use crate::error::Result;
 use crate::image::document::{Execution, History};
-use crate::image::layer::Compression;
+use crate::image::layer::{Compression, Limits};
 use crate::image::platform::Platform;
 use crate::image::source::{Candidate, Choice, Image, Reference, Source};
 use crate::output;
@@ -56,11 +56,16 @@ struct InspectedPlatform {
 /// What is wrong with the image.
 pub fn run(args: &ImageInspect) -> Result<()> {
     let reference = Reference::parse(&args.image)?;
-    let source = Source::open(&reference, args.max_json)?;
     let choice = Choice {
         platform: args.platform.clone(),
         json_limit: args.max_json,
+        limits: Limits {
+            bytes: args.max_bytes,
+            ratio: args.max_ratio,
+            ..Limits::default()
+        },
     };
+    let source = Source::open(&reference, &choice)?;
     let image = source.image(reference.tag.as_ref(), &choice)?;
     let candidates = source.candidates(reference.tag.as_ref())?;
     let inspected = Inspected::new(reference.to_string(), image, &candidates);

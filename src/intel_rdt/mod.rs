@@ -46,7 +46,8 @@ impl Groups {
     /// The groups that container `id` is to be in; nothing is made yet.
     ///
     /// # Errors
-    /// Where resctrl is not mounted, or a class is named that is not there and not described.
+    /// Where resctrl is not mounted, a class is named that is not there and not described, or
+    /// one is there that has the container's name and not for being its own.
     pub fn planned(rdt: &IntelRdt, id: &str) -> Result<Self> {
         Self::planned_in(mount::point()?, rdt, id)
     }
@@ -63,6 +64,9 @@ impl Groups {
             let message = format!("linux.intelRdt.closID: there is no {}", class.display());
             return Err(Error::new(Code::InvalidConfig, message)
                 .hint("make it, or say in schemata what it is to be given"));
+        }
+        if is_there && rdt.clos_id.is_none() {
+            return Err(taken(&class));
         }
         Ok(Self {
             monitoring: (rdt.enable_monitoring).then(|| class.join("mon_groups").join(id)),
@@ -82,13 +86,14 @@ impl Groups {
         let _lock = self.lock()?;
         let wanted = schemata::wanted(rdt);
         let is_new = make_directory(&self.root, &self.class)?;
-        if is_new || self.is_own {
+        if !is_new && self.is_own {
+            return Err(taken(&self.class));
+        }
+        if is_new {
             let written = wanted.iter().try_for_each(|text| self.write_schemata(text));
             if let Err(error) = written {
-                if is_new {
-                    // The error is the one to tell.
-                    let _ = rustix::fs::rmdir(&self.class);
-                }
+                // The error is the one to tell.
+                let _ = rustix::fs::rmdir(&self.class);
                 return Err(error);
             }
         } else if !wanted.is_empty() {
@@ -132,29 +137,55 @@ impl Groups {
         }
     }
 
-    /// Puts all threads of processes that run into the groups. `processes` says which there are
-    /// now; it is asked until there are no new threads.
+    /// Puts a container that runs into a class of its own, which is made if it is not there:
+    /// also for who tried before, and failed halfway.
     ///
     /// # Errors
-    /// Those of writing, but for threads that have ended.
-    pub fn add_running(&self, processes: impl Fn() -> Result<Vec<i32>>) -> Result<()> {
+    /// See [`Self::add_running`].
+    pub fn complete(&self, processes: impl Fn() -> Result<Vec<i32>>) -> Result<()> {
+        if !self.is_own {
+            return Ok(());
+        }
+        let lock = self.lock()?;
+        make_directory(&self.root, &self.class)?;
+        drop(lock);
+        self.add_running(processes)
+    }
+
+    /// Puts all threads of processes that run into the groups. `processes` says which there are
+    /// now; it is asked until all of them are in.
+    ///
+    /// # Errors
+    /// Those of writing, but for threads that have ended; where others keep coming from elsewhere.
+    fn add_running(&self, processes: impl Fn() -> Result<Vec<i32>>) -> Result<()> {
         let mut added = BTreeSet::new();
         for _ in 0..LOOKS {
-            let mut new = false;
-            for thread in processes()?.into_iter().flat_map(threads) {
-                if added.insert(thread) {
-                    new = true;
-                    match self.add(thread) {
-                        Err(error) if error.errno() == Some(Errno::SRCH) => {}
-                        other => other?,
-                    }
+            let mut threads: Vec<i32> = processes()?.into_iter().flat_map(threads).collect();
+            // Read after the others were found: what these fork is where they are.
+            let inside = self.tasks();
+            threads.retain(|thread| !inside.contains(thread) && added.insert(*thread));
+            if threads.is_empty() {
+                return Ok(());
+            }
+            for thread in threads {
+                match self.add(thread) {
+                    Err(error) if error.errno() == Some(Errno::SRCH) => {}
+                    other => other?,
                 }
             }
-            if !new {
-                break;
-            }
         }
-        Ok(())
+        let message = format!(
+            "linux.intelRdt: after {LOOKS} looks there are still threads outside of {}",
+            self.class.display()
+        );
+        Err(Error::new(Code::Timeout, message).hint("pause the container, and try again"))
+    }
+
+    /// The threads in the innermost group.
+    fn tasks(&self) -> BTreeSet<i32> {
+        let group = self.monitoring.as_ref().unwrap_or(&self.class);
+        let tasks = read(&group.join("tasks")).unwrap_or_default();
+        tasks.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
     /// Changes what the class is given; returns what it had, to be given back by
@@ -236,6 +267,16 @@ impl Groups {
             Err(errno) => Err(explained(&self.root, Error::system(doing(), errno))),
         }
     }
+}
+
+/// runc would take it over: change for others what they are given, and remove it in the end.
+fn taken(class: &Path) -> Error {
+    let message = format!(
+        "linux.intelRdt: there is a class {} already",
+        class.display()
+    );
+    Error::new(Code::Exists, message)
+        .hint("name it in closID for the container to be in it, or give the container another id")
 }
 
 /// The threads of a process; none where it is gone.

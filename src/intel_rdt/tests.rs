@@ -190,13 +190,71 @@ fn all_threads_of_those_that_run_are_added() {
 }
 
 #[test]
+fn who_comes_from_elsewhere_all_the_time_is_an_error() {
+    let tree = Tree::new();
+    let groups = tree.make(json!({})).unwrap();
+    let children = std::cell::RefCell::new(Vec::new());
+    let processes = || {
+        let child = std::process::Command::new("sleep").arg("60").spawn();
+        children.borrow_mut().push(child.unwrap());
+        let children = children.borrow();
+        Ok(children.iter().map(|child| child.id() as i32).collect())
+    };
+    let error = groups.add_running(processes).unwrap_err();
+    for mut child in children.into_inner() {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert_eq!(error.code(), Code::Timeout);
+}
+
+#[test]
+fn who_is_in_is_not_added_again() {
+    let tree = Tree::new();
+    let groups = tree.make(json!({})).unwrap();
+    let all: String = threads(1).iter().map(|id| format!("{id}\n")).collect();
+    let all = format!("{all}0\n");
+    fs::write(tree.0.join("id1/tasks"), &all).unwrap();
+    groups.add_running(|| Ok(vec![1])).unwrap();
+    assert_eq!(tree.read("id1/tasks"), all);
+}
+
+#[test]
+fn what_an_update_left_out_is_made_up_for() {
+    let tree = Tree::new();
+    let (groups, _) = tree.plan(json!({})).unwrap();
+    let own = std::process::id() as i32;
+    // Recorded, and not made; then made, with nobody in it.
+    for _ in 0..2 {
+        groups.complete(|| Ok(vec![own])).unwrap();
+        assert!(!tree.read("id1/tasks").is_empty());
+        fs::write(tree.0.join("id1/tasks"), "").unwrap();
+    }
+    let (named, _) = tree.plan(json!({"closID": "gold"})).unwrap();
+    named.complete(|| Ok(vec![own])).unwrap();
+    assert!(!tree.has("gold/tasks"));
+}
+
+#[test]
+fn a_class_of_the_containers_name_is_not_its_own() {
+    let tree = Tree::new();
+    let (groups, none) = tree.plan(json!({})).unwrap();
+    fs::create_dir(tree.0.join("id1")).unwrap();
+    let refused = tree.plan(json!({"l3CacheSchema": "L3:0=f"})).unwrap_err();
+    assert_eq!(refused.code(), Code::Exists);
+    // One that came in the meantime.
+    assert_eq!(groups.make(&none).unwrap_err().code(), Code::Exists);
+    assert!(!tree.has("id1/schemata"));
+    tree.make(json!({"closID": "id1"})).unwrap();
+}
+
+#[test]
 fn a_refusal_says_what_the_kernel_says() {
     let tree = Tree::new();
-    fs::create_dir_all(tree.0.join("id1/schemata")).unwrap();
-    let error = tree
-        .make(json!({"l3CacheSchema": "L3:0=0"}))
-        .unwrap_err()
-        .to_string();
+    let groups = tree.make(json!({"closID": "gold"})).unwrap();
+    fs::remove_file(tree.0.join("gold/schemata")).unwrap();
+    fs::create_dir(tree.0.join("gold/schemata")).unwrap();
+    let error = groups.restore("L3:0=0").unwrap_err().to_string();
     assert!(
         error.starts_with("linux.intelRdt: writing \"L3:0=0\" to"),
         "{error}"

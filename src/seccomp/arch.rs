@@ -165,6 +165,15 @@ impl Arch {
         list
     }
 
+    /// Just these, of whatever machine.
+    #[cfg(test)]
+    pub fn named(names: &[Name]) -> Vec<&'static Self> {
+        let all = names
+            .iter()
+            .flat_map(|name| ALL.iter().filter(move |arch| arch.name == *name));
+        all.collect()
+    }
+
     fn has_our_byte_order(&self) -> bool {
         (self.audit & LITTLE_ENDIAN != 0) == cfg!(target_endian = "little")
     }

@@ -1,8 +1,11 @@
 //! What is the same on v1 and on v2.
 
 use crate::host::{Cgroup, resources, wait_until};
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::process::Signal;
 use serde_json::json;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use tare::cgroups::Manager;
 use tare::config::resources::Resources;
 use tare::error::Code;
@@ -86,6 +89,58 @@ fn what_cannot_be_removed_is_named() {
         error.contains(&format!("still in it: pid {}", process.0.id())),
         "{error}"
     );
+}
+
+/// As it is when systemd was faster.
+#[test]
+fn what_is_gone_is_thawed_and_killed() {
+    let Some(cgroup) = Cgroup::made("gone") else {
+        return;
+    };
+    cgroup.manager.remove().unwrap();
+    cgroup.manager.thaw().unwrap();
+    for signal in [Signal::TERM, Signal::KILL] {
+        cgroup.manager.signal_all(signal).unwrap();
+    }
+    assert!(!cgroup.manager.is_frozen().unwrap());
+}
+
+/// Where the container may make cgroups, the kernel has no limit for how deep they are nested.
+#[test]
+fn nested_deeper_than_a_path_is_long() {
+    let Some(cgroup) = Cgroup::made("deep") else {
+        return;
+    };
+    let mut process = cgroup.spawn("sleep 60");
+    for top in cgroup.manager.paths() {
+        let mut dir = open_in(CWD, top);
+        for _ in 0..1000 {
+            mkdirat(&dir, NAME, Mode::RWXU).unwrap();
+            dir = open_in(&dir, Path::new(NAME));
+        }
+        // On v1 a cpuset without CPUs takes nobody.
+        if !top.to_string_lossy().contains("cpuset") {
+            let procs = openat(&dir, "cgroup.procs", OFlags::WRONLY, Mode::empty()).unwrap();
+            rustix::io::write(&procs, process.0.id().to_string().as_bytes()).unwrap();
+        }
+    }
+    let found = cgroup.manager.processes().unwrap();
+    let found: Vec<u32> = found
+        .iter()
+        .map(|pid| pid.as_raw_nonzero().get().cast_unsigned())
+        .collect();
+    assert_eq!(found, [process.0.id()]);
+    cgroup.manager.signal_all(Signal::KILL).unwrap();
+    process.0.wait().unwrap();
+    cgroup.manager.remove().unwrap();
+    assert!(!cgroup.manager.exists());
+}
+
+/// Some 65 of them are more than a path can be long (PATH_MAX).
+const NAME: &str = "a-cgroup-with-a-name-that-is-as-long-as-the-names-of-containers";
+
+fn open_in(dir: impl AsFd, path: &Path) -> OwnedFd {
+    openat(dir, path, OFlags::DIRECTORY, Mode::empty()).unwrap()
 }
 
 #[test]

@@ -40,6 +40,27 @@ fn killing_reaches_who_is_in_v1_alone() {
     assert_eq!(process.0.wait().unwrap().code(), None);
 }
 
+/// As systemd mounts it on hybrid hosts, or where v1's hugetlb was not mounted.
+#[test]
+fn a_controller_of_the_v2_hierarchy_limits_too() {
+    let Some(cgroup) = Cgroup::made_v1("unified") else {
+        return;
+    };
+    let all = fs::read_to_string("/sys/fs/cgroup/unified/cgroup.controllers").unwrap_or_default();
+    if !all.split_whitespace().any(|name| name == "hugetlb") {
+        eprintln!("skipped: no hugetlb controller in a v2 hierarchy beside v1's");
+        return;
+    }
+    let pages = |limit: u32| json!({"hugepageLimits": [{"pageSize": "2MB", "limit": limit}]});
+    cgroup.manager.apply(&resources(pages(2 << 20))).unwrap();
+    assert_eq!(cgroup.read("unified", "hugetlb.2MB.max"), "2097152");
+    assert_eq!(cgroup.read("unified", "hugetlb.2MB.rsvd.max"), "2097152");
+    let planned = cgroup.manager.planned_limits(&resources(pages(0))).unwrap();
+    let file = cgroup.dir("unified").join("hugetlb.2MB.max");
+    assert_eq!(planned[0].file, file);
+    cgroup.manager.remove().unwrap();
+}
+
 #[test]
 fn refused_limits_name_config_file_and_reason() {
     let Some(cgroup) = Cgroup::made_v1("refused") else {
@@ -52,11 +73,10 @@ fn refused_limits_name_config_file_and_reason() {
             .unwrap_err()
             .to_string()
     };
-    let missing = error(json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 0}]}));
-    if !Path::new("/sys/fs/cgroup/hugetlb").exists() {
+    if !Path::new("/sys/fs/cgroup/net_cls").exists() {
         assert_eq!(
-            missing,
-            "linux.resources.hugepageLimits[0]: there is no hugetlb controller to set it with"
+            error(json!({"network": {"classID": 1}})),
+            "linux.resources.network.classID: there is no net_cls controller to set it with"
         );
     }
     let burst = error(json!({"cpu": {"period": 1}}));

@@ -18,6 +18,11 @@ pub struct Canary {
 
 impl Canary {
     pub fn new(t: &Sandbox) -> Self {
+        Self::of(t, 0)
+    }
+
+    /// One that this user may change.
+    pub fn of(t: &Sandbox, user: u32) -> Self {
         let dir = t.dir(&format!("canary{}", t.number()));
         for file in ["file", "ptmx", "null", "console"] {
             fs::write(dir.join(file), "untouched").unwrap();
@@ -26,6 +31,9 @@ impl Canary {
             fs::create_dir(dir.join(inner)).unwrap();
         }
         fs::write(dir.join("attr/exec"), "untouched").unwrap();
+        let owner = format!("{user}:{user}");
+        let path = dir.to_str().unwrap();
+        t.command("chown").args(["-R", &owner, path]).run().ok();
         Self {
             before: list(&dir),
             dir,

@@ -3,7 +3,7 @@
 //! files of the host's cgroups a process could lift its own limits, and by `release_agent` run
 //! programs as the host's root.
 
-use crate::harness::{Container, Sandbox, skip, tests};
+use crate::harness::{Container, Sandbox, host, skip, tests, wait_for};
 use serde_json::json;
 use std::fs;
 
@@ -12,10 +12,11 @@ tests![
     cve_2023_25809_cgroups_of_a_mapped_root,
     cve_2022_0492_release_agent,
     writable_where_it_was_asked_for,
+    nested_deeper_than_a_path_is_long,
 ];
 
 /// Tries to make a directory in all that is there, and to open its files for writing.
-const WRITE: &str = "find /sys/fs/cgroup -maxdepth 3 -type d | while read -r dir; do \
+pub const WRITE: &str = "find /sys/fs/cgroup -maxdepth 3 -type d | while read -r dir; do \
      mkdir $dir/evil 2>/dev/null && echo made $dir/evil; \
      for file in cgroup.procs tasks notify_on_release release_agent cgroup.subtree_control \
          memory.limit_in_bytes memory.max pids.max devices.allow; do \
@@ -118,5 +119,33 @@ fn writable_where_it_was_asked_for(t: &Sandbox) {
     c.mount("/sys/fs/cgroup", "cgroup", "cgroup", &["rw"]);
     c.script("mkdir /sys/fs/cgroup/pids/own && rmdir /sys/fs/cgroup/pids/own && echo done");
     assert_eq!(c.run().ok().text(), "done");
+    t.assert_nothing_left();
+}
+
+/// Who may make cgroups makes them where no path leads to. All that looks for processes must find
+/// them there, and `delete` must remove it all.
+fn nested_deeper_than_a_path_is_long(t: &Sandbox) {
+    let mut c = t.container();
+    c.push("/linux/namespaces", json!({"type": "cgroup"}));
+    let list = c.config["mounts"].as_array_mut().unwrap();
+    list.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
+    c.mount("/sys/fs/cgroup", "cgroup", "cgroup", &["rw"]);
+    let places: &[&str] = match host::is_v2() {
+        true => &["/sys/fs/cgroup"],
+        false => &[
+            "/sys/fs/cgroup/devices",
+            "/sys/fs/cgroup/freezer",
+            "/sys/fs/cgroup/pids",
+        ],
+    };
+    let words: Vec<&str> = ["nest"].into_iter().chain(places.iter().copied()).collect();
+    crate::inside::run(&mut c, &words);
+    let run = c.run_with(&[]).spawn();
+    wait_for("all to be made", || run.stdout().contains("nested"));
+    let ps = c.verb(&["ps", "--format", "json"]).run().ok().json();
+    assert_eq!(ps.as_array().unwrap().len(), 2, "{ps}");
+    c.verb(&["events", "--stats"]).run().ok();
+    c.verb(&["kill", "--all"]).arg("KILL").run().ok();
+    run.wait().exits(137);
     t.assert_nothing_left();
 }

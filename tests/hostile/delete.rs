@@ -6,13 +6,30 @@ use crate::harness::{Sandbox, tests};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 tests![
     cve_2022_21658_directory_exchanged_while_it_is_removed,
     cve_2022_21658_state_directory_is_a_link,
+    notify_directory_is_the_hosts,
 ];
+
+/// A part of the state directory is mounted into the container, to reach a socket there: not to
+/// fill the host's /run, nor to put a link where the socket is to be.
+fn notify_directory_is_the_hosts(t: &Sandbox) {
+    let path = t.path("notify.sock");
+    let _manager = UnixDatagram::bind(&path).unwrap();
+    let mut c = t.container();
+    c.script(
+        "cd /run/notify && for way in 'touch x' 'ln -s / x' 'mkdir x' 'rm notify.sock'; do \
+              $way && echo $way; done; echo done",
+    );
+    let run = c.run_with(&[]).env("NOTIFY_SOCKET", path.to_str().unwrap());
+    assert_eq!(run.run().ok().text(), "done");
+    t.assert_nothing_left();
+}
 
 /// Rust's own `remove_dir_all` looked twice, and followed a link the second time.
 fn cve_2022_21658_directory_exchanged_while_it_is_removed(t: &Sandbox) {

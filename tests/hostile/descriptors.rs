@@ -2,7 +2,7 @@
 //! of the host is reached through one that the runtime has open, and a process of the container
 //! that watches for what enters sees nothing of the host's.
 
-use crate::harness::{Container, Sandbox, skip, tests, wait_for};
+use crate::harness::{Container, Sandbox, descriptors, skip, tests, wait_for};
 use crate::inside;
 use serde_json::json;
 use std::fs;
@@ -23,29 +23,6 @@ tests![
 
 /// Descriptors that a careless caller has open, one of them to a directory of the host.
 const CARELESS: &str = "3</etc/hostname 4</sys/fs/cgroup 5</ 10</etc 60</";
-
-/// Which descriptors a process has, once it executes `sleep`.
-#[track_caller]
-fn descriptors(pid: impl std::fmt::Display) -> Vec<u32> {
-    wait_for("the program", || {
-        fs::read_to_string(format!("/proc/{pid}/cmdline"))
-            .is_ok_and(|line| line.starts_with("sleep"))
-    });
-    let mut found: Vec<u32> = fs::read_dir(format!("/proc/{pid}/fd"))
-        .unwrap()
-        .map(|entry| {
-            entry
-                .unwrap()
-                .file_name()
-                .to_str()
-                .unwrap()
-                .parse()
-                .unwrap()
-        })
-        .collect();
-    found.sort_unstable();
-    found
-}
 
 fn init_has_the_standard_ones_alone(t: &Sandbox) {
     let mut c = t.container();

@@ -20,6 +20,7 @@ pub fn requested() -> Option<fn() -> ExitCode> {
         ["inside", "overwrite"] => Some(overwrite),
         ["inside", "call"] => Some(call),
         ["inside", "labels"] => Some(labels),
+        ["inside", "nest"] => Some(nest),
         _ => None,
     }
 }
@@ -30,6 +31,31 @@ pub fn run(c: &mut Container, words: &[&str]) {
     c.mount(PATH, "bind", own.to_str().unwrap(), &["bind", "ro"]);
     let words = [PATH, "inside"].into_iter().chain(words.iter().copied());
     c.args(words);
+}
+
+/// `nest CGROUP...`: nests cgroups in each of these until no path is long enough for the last,
+/// with a process in it that is frozen there, if it can be frozen; says which, and stays.
+fn nest() -> ExitCode {
+    const DEPTH: usize = 1000;
+    let name = "n".repeat(64);
+    let sleeper = std::process::Command::new("sleep").arg("1000").spawn();
+    let pid = sleeper.unwrap().id().to_string();
+    for top in std::env::args().skip(3) {
+        std::env::set_current_dir(&top).unwrap();
+        for _ in 0..DEPTH {
+            fs::create_dir(&name).unwrap();
+            std::env::set_current_dir(&name).unwrap();
+        }
+        fs::write("cgroup.procs", &pid).unwrap();
+        for (file, value) in [("freezer.state", "FROZEN"), ("cgroup.freeze", "1")] {
+            if fs::exists(file).unwrap() {
+                fs::write(file, value).unwrap();
+            }
+        }
+    }
+    println!("nested {pid}");
+    std::thread::sleep(std::time::Duration::from_secs(1000));
+    ExitCode::FAILURE
 }
 
 fn argument(index: usize) -> String {

@@ -33,7 +33,9 @@ mod documented;
 mod ids;
 mod labels;
 mod nesting;
+mod reading;
 mod resolution;
+mod rootless;
 
 use std::process::ExitCode;
 
@@ -44,7 +46,7 @@ fn main() -> ExitCode {
     harness::run(all())
 }
 
-fn all() -> [Vec<libtest_mimic::Trial>; 15] {
+fn all() -> [Vec<libtest_mimic::Trial>; 17] {
     [
         symlinks::tests(),
         exchange::tests(),
@@ -57,6 +59,8 @@ fn all() -> [Vec<libtest_mimic::Trial>; 15] {
         ids::tests(),
         config::tests(),
         delete::tests(),
+        reading::tests(),
+        rootless::tests(),
         resolution::tests(),
         labels::tests(),
         nesting::tests(),

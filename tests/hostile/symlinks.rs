@@ -73,9 +73,10 @@ fn matrix(t: &Sandbox, at: &str, below: &str, edit: impl Fn(&mut Container)) {
             attack.plant(t, &c, at, &canary, below);
             live(t, &c, &canary);
             canary.assert_untouched(&format!("{attack:?} at {at}, readonly: {readonly}"));
-            t.assert_nothing_left();
         }
     }
+    // To look at all processes takes longer than a container's life; what one leaves stays.
+    t.assert_nothing_left();
 }
 
 fn cve_2026_41579_dev_is_a_link(t: &Sandbox) {

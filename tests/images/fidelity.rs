@@ -21,6 +21,8 @@ pub fn tests() -> Vec<Trial> {
         ("sparse files of each format", sparse),
         ("times", times),
         ("capabilities and access control lists", capabilities),
+        ("access control lists as text", text_acls),
+        ("access control lists that name somebody", named_acls),
         ("xattrs of libarchive", libarchive),
         ("xattrs of what cannot be opened", xattrs_of_others),
         ("global headers", global),
@@ -66,6 +68,7 @@ fn tar_extract(archive: &[u8], into: &Path) {
         .args([
             "--xattrs",
             "--xattrs-include=*",
+            "--acls",
             "--delay-directory-restore",
             "--directory",
         ])
@@ -343,6 +346,85 @@ fn capabilities() -> Result<(), Failed> {
             Member::hard_link("suid2", "suid"),
         ]),
     ])
+}
+
+/// GNU tar looks names up on this machine; what it makes of numbers, and of root, is right.
+fn text_acls() -> Result<(), Failed> {
+    let access = "user::rw-\nuser:root:r--\nuser:12345:r-x\ngroup::r--\ngroup:54321:---\nmask::rw-\nother::r--\n";
+    let default = "user::rwx\nuser:12345:r--\ngroup::r--\nmask::rwx\nother::---\n";
+    let minimal = "user::rw-\ngroup::r--\nother::---\n";
+    let tar = Tar::of([
+        Member::file("file", "")
+            .mode(0o664)
+            .pax("SCHILY.acl.access", access),
+        Member::file("minimal", "")
+            .mode(0o640)
+            .pax("SCHILY.acl.access", minimal),
+        Member::dir("dir/")
+            .mode(0o764)
+            .pax(
+                "SCHILY.acl.access",
+                access.replace("user::rw-", "user::rwx"),
+            )
+            .pax("SCHILY.acl.default", default),
+        Member::file("dir/inner", "").mode(0o600),
+        // Only a directory hands anything down.
+        Member::file("plain", "").pax("SCHILY.acl.default", default),
+    ]);
+    let place = Place::new();
+    let ours = unpacked(&place, &tar)?;
+    let theirs = place.path.join("theirs");
+    std::fs::create_dir(&theirs)?;
+    tar_extract(&tar, &theirs);
+    for (path, has) in [
+        ("file", true),
+        ("dir", true),
+        ("dir/inner", false),
+        ("minimal", false),
+    ] {
+        for name in ["system.posix_acl_access", "system.posix_acl_default"] {
+            let of = |root: &Path| {
+                let mut value = [0; 256];
+                let read = rustix::fs::getxattr(root.join(path), name, &mut value[..]);
+                read.map(|len| value[..len].to_vec())
+            };
+            assert_eq!(of(&ours), of(&theirs), "{path} {name}");
+            assert!(!has || path == "file" || of(&ours).is_ok(), "{path} {name}");
+        }
+        let mode = |root: &Path| std::fs::metadata(root.join(path)).unwrap().mode();
+        assert_eq!(mode(&ours), mode(&theirs), "{path}");
+    }
+    same_in_overlay(&[tar.clone(), tar])
+}
+
+fn named_acls() -> Result<(), Failed> {
+    let list = |who: &str| format!("user::rw-,{who},group::r--,mask::r--,other::---");
+    let of = |text: &str| -> Result<Option<Vec<u8>>, Failed> {
+        let place = Place::new();
+        let member = Member::file("file", "")
+            .mode(0o640)
+            .pax("SCHILY.acl.access", text);
+        let ours = unpacked(&place, &Tar::of([member]))?;
+        let mut value = [0; 256];
+        match rustix::fs::getxattr(ours.join("file"), "system.posix_acl_access", &mut value[..]) {
+            Err(rustix::io::Errno::NODATA) => Ok(None),
+            read => Ok(Some(value[..read?].to_vec())),
+        }
+    };
+    // With its number, as star and bsdtar write it, whatever the name is here.
+    assert_eq!(
+        of(&list("user:root:r--:12345"))?,
+        of(&list("user:12345:r--"))?
+    );
+    assert!(of(&list("group:adm:r--:54321"))?.is_some());
+    // Without, it is as if nobody had said it.
+    assert_eq!(of(&list("group:adm:r--"))?, None);
+    let error = of("nonsense").unwrap_err();
+    assert!(
+        format!("{error:?}").contains("access control list"),
+        "{error:?}"
+    );
+    Ok(())
 }
 
 fn libarchive() -> Result<(), Failed> {

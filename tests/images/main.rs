@@ -10,6 +10,7 @@ mod cases;
 mod conversion;
 mod corpus;
 mod damage;
+mod deep;
 mod fidelity;
 mod listing;
 mod owners;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let tests = [
         cases::tests(),
         damage::tests(),
+        deep::tests(),
         fidelity::tests(),
         owners::tests(),
         parallel::tests(),

@@ -242,6 +242,11 @@ fn check_rootless(lines: &[String], expect: &[(&str, &str)]) {
     );
 }
 
+fn succeeded(output: &std::process::Output) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
 fn ordinary() -> Result<(), Failed> {
     let place = place_of_user()?;
     let output = Command::new("setpriv")
@@ -256,11 +261,7 @@ fn ordinary() -> Result<(), Failed> {
         .args(["--as-child", "caller"])
         .arg(&place.path)
         .output()?;
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    succeeded(&output);
     check_rootless(
         &listing::full(&place.path.join("rootfs")),
         &[
@@ -308,11 +309,7 @@ fn namespace() -> Result<(), Failed> {
     }
     child.stdin.take().ok_or("no pipe")?.write_all(b"go\n")?;
     let output = child.wait_with_output()?;
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    succeeded(&output);
     check_rootless(
         &listing::full(&place.path.join("rootfs")),
         &[

@@ -2,7 +2,7 @@
 
 use crate::corpus::layout::{INDEX, Image, Layout, MANIFEST, archive, on};
 use crate::corpus::{Member, Packed, Tar, blob};
-use crate::program::Shop;
+use crate::program::{Running, Shop};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use libtest_mimic::{Failed, Trial};
@@ -38,6 +38,11 @@ pub fn tests() -> Vec<Trial> {
         test("files_that_are_none", files_that_are_none),
         test("kinds_are_recognised", kinds_are_recognised),
         test("archives_are_refused", archives_are_refused),
+        test(
+            "limits_of_a_compressed_archive",
+            limits_of_a_compressed_archive,
+        ),
+        test("long_names_in_an_archive", long_names_in_an_archive),
         test("docker_archives", docker_archives),
         test(
             "docker_archives_that_lead_outside",
@@ -510,6 +515,61 @@ fn archives_are_refused() {
 }
 
 /// Two images that share a layer, which is a link in the second one's directory.
+fn limits_of_a_compressed_archive() {
+    let shop = Shop::new();
+    let mut layout = Layout::new(shop.path("layout"));
+    let descriptor = layout.image(&Image::small("x"));
+    layout.top(descriptor);
+    let tar = archive(&layout.path);
+    std::fs::write(shop.path("a.gz"), blob::gzip(&tar)).unwrap();
+    let fewer = (tar.len() - 1).to_string();
+    for command in [
+        &["image", "inspect", "--max-bytes", &fewer, "a.gz"][..],
+        &["unpack", "--max-bytes", &fewer, "a.gz", "refused"],
+        &["run", "--max-bytes", &fewer, "--image", "a.gz", "refused"],
+    ] {
+        let words = ["decompressing the archive", "more than", "--max-bytes"];
+        shop.fails(command, &words);
+        shop.nothing_is_left();
+    }
+    let enough = tar.len().to_string();
+    shop.ok(&["image", "inspect", "--max-bytes", &enough, "a.gz"]);
+    let mut tar = Tar::new();
+    tar.add(&Member::file("zeros", vec![0; 257 << 20]));
+    let zeros = zstd::encode_all(&tar.end()[..], 1).unwrap();
+    std::fs::write(shop.path("zeros.zst"), zeros).unwrap();
+    let words = ["compressed more than 300 times", "--max-ratio"];
+    shop.fails(
+        &["image", "inspect", "--max-ratio", "300", "zeros.zst"],
+        &words,
+    );
+}
+
+/// Of names that nobody asks for, nothing is kept.
+fn long_names_in_an_archive() {
+    let shop = Shop::new();
+    let mut layout = Layout::new(shop.path("layout"));
+    let descriptor = layout.image(&Image::small("x"));
+    layout.top(descriptor);
+    let mut tar = Tar::new();
+    for number in 0..300 {
+        let name = format!("{number}{}", "long".repeat(125_000));
+        tar.add(&Member::file(name, ""));
+    }
+    let long = [tar.without_end(), archive(&layout.path)].concat();
+    std::fs::write(shop.path("a.tar"), &long).unwrap();
+    let inner = shop.command(&["image", "inspect", "a.tar"]);
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", "ulimit -v 100000; exec \"$0\" \"$@\""])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .current_dir(&shop.place.path);
+    let outcome = Running::start(&mut command).finish();
+    assert!(long.len() > 150_000_000);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+}
+
 fn docker_archive() -> Vec<Member> {
     let base = Tar::of([Member::file("name", "base")]);
     let top = Tar::of([Member::file("name", "top")]);

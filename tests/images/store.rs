@@ -42,7 +42,10 @@ pub fn tests() -> Vec<Trial> {
             "a_store_that_is_open_to_others",
             a_store_that_is_open_to_others,
         ),
+        test("what_an_image_claims_to_have", what_an_image_claims_to_have),
         test("limits", limits),
+        test("limits_are_the_image_s", limits_are_the_image_s),
+        test("what_is_copied_counts", what_is_copied_counts),
     ]
 }
 
@@ -496,6 +499,112 @@ fn a_store_that_is_open_to_others() {
     std::fs::set_permissions(shop.store(), open).unwrap();
     let command = ["unpack", "--mode", "overlay", "layout", "refused"];
     shop.fails(&command, &["open to others", "0700"]);
+}
+
+/// A layer of the store is an image's own where its blob is known to unpack to it, or does.
+fn what_an_image_claims_to_have() {
+    let shop = Shop::new();
+    images(&shop, &["a"]);
+    shop.ok(&["unpack", "layout:a", "one"]);
+    let store = listing::full(&shop.store().join("layers"));
+    // Another's DiffID, and another blob.
+    let mut liar = Layout::new(shop.path("liar"));
+    let mut image = Image::of(vec![base()]);
+    image.tars = vec![top("not the base")];
+    let descriptor = liar.image(&image);
+    liar.top(descriptor);
+    shop.fails(
+        &["unpack", "--mode", "overlay", "liar", "refused"],
+        &["layer 1", "DiffID should be"],
+    );
+    shop.nothing_is_left_of("refused");
+    assert_eq!(listing::full(&shop.store().join("layers")), store);
+    // The same layer, compressed otherwise: it is read once, and known then.
+    let mut other = Layout::new(shop.path("other"));
+    let mut image = Image::of(vec![base()]);
+    image.packed = crate::corpus::Packed::Zstd;
+    let manifest = other.manifest(&image);
+    let descriptor = other.image(&image);
+    other.top(descriptor);
+    shop.ok(&["unpack", "other", "two"]);
+    assert_eq!(layers(&shop).len(), 2);
+    let blob = other.blob_path(&manifest["layers"][0]);
+    let length = std::fs::metadata(&blob).unwrap().len();
+    std::fs::write(&blob, vec![0; usize::try_from(length).unwrap()]).unwrap();
+    shop.ok(&["unpack", "other", "three"]);
+    // What is not even as long is not that blob.
+    std::fs::write(&blob, "").unwrap();
+    shop.fails(
+        &["unpack", "--mode", "overlay", "other", "refused"],
+        &["layer 1", "its descriptor says"],
+    );
+}
+
+fn limits_are_the_image_s() {
+    let shop = Shop::new();
+    // Of five entries and three.
+    images(&shop, &["a"]);
+    let bytes = (base().len() + top("a").len()).to_string();
+    let fewer = (base().len() + top("a").len() - 1).to_string();
+    for round in ["at first", "with all layers in the store"] {
+        for mode in ["flat", "overlay"] {
+            let with = |limit: &str, value: &str, bundle: &str| {
+                let command = ["unpack", "--mode", mode, limit, value, "layout", bundle];
+                command.map(str::to_owned)
+            };
+            for (flag, value) in [("--max-entries", "7"), ("--max-bytes", &fewer)] {
+                let command = with(flag, value, "refused");
+                shop.fails(
+                    &command.each_ref().map(String::as_str),
+                    &["the limit", flag],
+                );
+                shop.nothing_is_left_of("refused");
+            }
+            for (flag, value) in [("--max-entries", "8"), ("--max-bytes", &bytes)] {
+                let bundle = format!("{mode}{flag}{round}");
+                shop.ok(&with(flag, value, &bundle).each_ref().map(String::as_str));
+            }
+        }
+    }
+}
+
+/// overlayfs has a hard link to a file below as a copy of it.
+fn what_is_copied_counts() {
+    let shop = Shop::new();
+    let below = Tar::of([Member::file("file", vec![b'x'; 100_000])]);
+    let link = Tar::of([Member::hard_link("link", "file")]);
+    let bytes = below.len() + link.len();
+    let mut layout = Layout::new(shop.path("layout"));
+    let descriptor = layout.image(&Image::of(vec![below, link]));
+    layout.top(descriptor);
+    let unpack = |mode: &str, bytes: usize, entries: &str| {
+        let bytes = bytes.to_string();
+        let bundle = format!("{mode}{bytes}{entries}");
+        let limits = ["--max-bytes", &bytes, "--max-entries", entries];
+        shop.run(
+            &[
+                &["unpack", "--mode", mode],
+                &limits[..],
+                &["layout", &bundle],
+            ]
+            .concat(),
+        )
+    };
+    assert_eq!(unpack("flat", bytes, "2").code, Some(0));
+    for (bytes, entries, is_enough) in [
+        (bytes, "3", false),
+        (bytes + 99_999, "3", false),
+        (bytes + 100_000, "2", false),
+        (bytes + 100_000, "3", true),
+        (bytes + 99_999, "9", false),
+    ] {
+        let outcome = unpack("overlay", bytes, entries);
+        assert_eq!(outcome.code == Some(0), is_enough, "{outcome:?}");
+        assert!(
+            is_enough || outcome.stderr.contains("the limit"),
+            "{outcome:?}"
+        );
+    }
 }
 
 fn limits() {

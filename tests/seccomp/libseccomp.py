@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What libseccomp makes of profiles, driven as runc drives it: for each profile, a line of
 JSON on stdin, a line of JSON on stdout with the names that it does not know and the program,
-or with the error of a profile that it refuses. Ends with status 77 where there is none."""
+or with the error of a profile that it refuses. A profile whose "native" is false is not for
+this machine. Ends with status 77 where there is none."""
 
 import ctypes
 import json
@@ -16,6 +17,8 @@ except OSError as error:
     sys.exit(77)
 
 LIB.seccomp_init.restype = ctypes.c_void_p
+for function in (LIB.seccomp_arch_native, LIB.seccomp_arch_resolve_name):
+    function.restype = ctypes.c_uint32
 EPERM = 1
 ERROR = -1  # __NR_SCMP_ERROR
 OPTIMIZE = 8  # SCMP_FLTATR_CTL_OPTIMIZE
@@ -77,6 +80,9 @@ def build(profile):
     context = ctypes.c_void_p(LIB.seccomp_init(ctypes.c_uint32(default)))
     unknown = []
     try:
+        if not profile.get("native", True):
+            # One byte order is all that it takes at a time.
+            check(LIB.seccomp_arch_remove(context, LIB.seccomp_arch_native()), "seccomp_arch_remove")
         for arch in profile.get("architectures", []):
             name = arch.removeprefix("SCMP_ARCH_").lower().encode()
             LIB.seccomp_arch_add(context, LIB.seccomp_arch_resolve_name(name))

@@ -81,8 +81,14 @@ fn stats_have_runcs_fields(t: &Sandbox) {
         "/linux/resources",
         json!({"memory": {"limit": 64 << 20}, "pids": {"limit": 50}, "cpu": {"quota": 50_000}}),
     );
+    // Zeros are left out, and a kernel may count time in hundredths of a second alone.
+    let busy = [
+        "sh",
+        "-c",
+        "i=0; while [ $((i += 1)) -lt 300000 ]; do :; done",
+    ];
     c.run_sleeping();
-    c.exec(&["true"]).ok();
+    c.exec(&busy).ok();
     let ours = stats(&c);
     c.delete_force().ok();
     let root = t.dir("runc");
@@ -97,7 +103,7 @@ fn stats_have_runcs_fields(t: &Sandbox) {
     };
     let bundle = c.bundle.to_str().unwrap();
     runc(&["run", "--detach", "--bundle", bundle, &c.id]).ok();
-    runc(&["exec", &c.id, "true"]).ok();
+    runc(&[&["exec", c.id.as_str()], &busy[..]].concat()).ok();
     let theirs = runc(&["events", "--stats", &c.id]);
     runc(&["delete", "--force", &c.id]).ok();
     let theirs = theirs.ok().json()["data"].clone();

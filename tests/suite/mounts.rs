@@ -18,6 +18,8 @@ tests![
     tmpfs_size_and_mode,
     tmpfs_takes_mode_of_the_directory,
     tmpcopyup,
+    tmpcopyup_keeps_holes,
+    tmpcopyup_crosses_mounts,
     tmpcopyup_keeps_the_mode_that_is_asked_for,
     relative_destination,
     mounts_in_order,
@@ -206,6 +208,38 @@ fn tmpcopyup(t: &Sandbox) {
         fs::read_to_string(c.rootfs("tmp/dir/file")).unwrap(),
         "copied"
     );
+}
+
+fn tmpcopyup_keeps_holes(t: &Sandbox) {
+    use std::os::unix::fs::FileExt;
+    let mut c = t.container();
+    fs::create_dir(c.rootfs("scratch")).unwrap();
+    let sparse = fs::File::create(c.rootfs("scratch/sparse")).unwrap();
+    sparse.set_len(1 << 30).unwrap();
+    sparse.write_at(b"in the middle", 1 << 29).unwrap();
+    fs::write(c.rootfs("scratch/plain"), "plain").unwrap();
+    fs::write(c.rootfs("scratch/empty"), "").unwrap();
+    let hole = fs::File::create(c.rootfs("scratch/hole")).unwrap();
+    hole.set_len(1 << 30).unwrap();
+    // It has no room for anything else.
+    c.mount("/scratch", "tmpfs", "tmpfs", &["tmpcopyup", "size=1m"]);
+    c.script(
+        "cd /scratch && stat -c '%n %s' empty hole plain sparse && cat plain \\
+         && dd if=sparse bs=512 skip=1048576 count=1 2>/dev/null | head -c 13",
+    );
+    c.run()
+        .ok()
+        .prints("empty 0\nhole 1073741824\nplain 5\nsparse 1073741824\nplainin the middle");
+}
+
+/// As runc and crun: it is what the container would see there.
+fn tmpcopyup_crosses_mounts(t: &Sandbox) {
+    let mut c = t.container();
+    fs::create_dir_all(c.rootfs("scratch/mounted")).unwrap();
+    c.mount("/scratch/mounted", "bind", &source(t), &["bind"]);
+    c.mount("/scratch", "tmpfs", "tmpfs", &["tmpcopyup"]);
+    c.args(["cat", "/scratch/mounted/file"]);
+    c.run().ok().prints("from the host");
 }
 
 /// Podman adds tmpcopyup to every --tmpfs, and to those with a mode too.

@@ -3,7 +3,7 @@
 
 use crate::harness::{Command, Container, Output, Running, Sandbox, host, runtime, tests};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 tests![
@@ -220,11 +220,25 @@ fn delete_after_run_was_killed(t: &Sandbox) {
     t.assert_nothing_left();
 }
 
+/// A hook that is at it for as long as any test may take.
+fn endless() -> Value {
+    json!({"path": "/bin/sleep", "args": ["sleep", "1000"]})
+}
+
+/// A container whose start waits for a hook.
+fn hanging_start(t: &Sandbox) -> (Container<'_>, Running) {
+    let mut c = t.container();
+    c.push("/hooks/startContainer", endless());
+    c.create().ok();
+    let start = c.verb(&["start"]).spawn();
+    std::thread::sleep(Duration::from_millis(300));
+    (c, start)
+}
+
 /// The init stage holds the lock, and is deaf to the end of its creator while a hook runs.
 fn delete_force_of_a_create_that_hangs(t: &Sandbox) {
     let mut c = t.container();
-    let sleep = json!({"path": "/bin/sleep", "args": ["sleep", "1000"]});
-    c.push("/hooks/createContainer", sleep);
+    c.push("/hooks/createContainer", endless());
     for kill_first in [true, false] {
         let create = c.create_with(&[]).spawn();
         std::thread::sleep(Duration::from_millis(300));
@@ -238,12 +252,7 @@ fn delete_force_of_a_create_that_hangs(t: &Sandbox) {
 }
 
 fn delete_force_of_a_start_that_hangs(t: &Sandbox) {
-    let mut c = t.container();
-    let sleep = json!({"path": "/bin/sleep", "args": ["sleep", "1000"]});
-    c.push("/hooks/startContainer", sleep);
-    c.create().ok();
-    let start = c.verb(&["start"]).spawn();
-    std::thread::sleep(Duration::from_millis(300));
+    let (c, start) = hanging_start(t);
     c.delete_force().ok();
     start.wait().fails();
     t.assert_nothing_left();
@@ -275,12 +284,7 @@ fn delete_that_waited_spares_the_next(t: &Sandbox) {
 }
 
 fn start_of_a_container_killed_meanwhile(t: &Sandbox) {
-    let mut c = t.container();
-    let sleep = json!({"path": "/bin/sleep", "args": ["sleep", "1000"]});
-    c.push("/hooks/startContainer", sleep);
-    c.create().ok();
-    let start = c.verb(&["start"]).spawn();
-    std::thread::sleep(Duration::from_millis(300));
+    let (c, start) = hanging_start(t);
     c.kill("KILL").ok();
     start.wait().fails().says("killed before it executed");
 }

@@ -1,10 +1,10 @@
 //! An ordinary user's containers: create, exec and delete without any privilege, with the ranges
 //! of ids that newuidmap and newgidmap give to that user, or with the one id that takes no help.
 
-use crate::harness::{Command, Container, Output, Sandbox, runtime, skip, tests, wait_for};
-use serde_json::{Value, json};
+use crate::harness::user::{PATH, RANGE, USER, container, tare, with_one_id};
+use crate::harness::{Container, Output, Sandbox, tests, wait_for};
+use serde_json::json;
 use std::fs;
-use std::path::Path;
 
 tests![
     run_with_ranges,
@@ -19,87 +19,6 @@ tests![
     cgroups_are_done_without,
     files_of_the_host_stay_the_hosts,
 ];
-
-/// The user, and the first of the ids that /etc/subuid gives to them.
-const USER: u32 = 23456;
-const RANGE: u32 = 300_000;
-
-/// A container for the user, whose ranges are mapped.
-fn container(t: &Sandbox) -> Container<'_> {
-    for helper in ["/usr/bin/newuidmap", "/usr/bin/newgidmap"] {
-        if !Path::new(helper).exists() {
-            skip("no newuidmap (try: apt-get install uidmap)");
-        }
-    }
-    let mut c = t.container();
-    c.unset("/linux/cgroupsPath").unset("/linux/resources");
-    let list = c.config["mounts"].as_array_mut().unwrap();
-    list.retain(|mount| mount["type"] != "cgroup");
-    c.push("/linux/namespaces", json!({"type": "user"}));
-    let ids = json!([{"containerID": 0, "hostID": USER, "size": 1},
-                     {"containerID": 1, "hostID": RANGE, "size": 65536}]);
-    c.set("/linux/uidMappings", ids.clone())
-        .set("/linux/gidMappings", ids);
-    c
-}
-
-/// One id, which a user may map without help, and so what goes with it.
-fn with_one_id(c: &mut Container) {
-    let own = json!([{"containerID": 0, "hostID": USER, "size": 1}]);
-    c.set("/linux/uidMappings", own.clone())
-        .set("/linux/gidMappings", own);
-    for mount in c.config["mounts"].as_array_mut().unwrap() {
-        if let Some(Value::Array(options)) = mount.get_mut("options") {
-            options.retain(|option| option != "gid=5");
-        }
-    }
-}
-
-/// The runtime as that user runs it, on a machine that knows them.
-fn tare(t: &Sandbox, c: &Container, path: &str, before: &str, args: &[&str]) -> Command {
-    c.save();
-    let root = t.dir("users");
-    let etc = t.dir("etc");
-    for (name, text) in [
-        (
-            "passwd",
-            format!("root:x:0:0::/:/bin/sh\nuser:x:{USER}:{USER}::/:/bin/sh\n"),
-        ),
-        ("group", format!("root:x:0:\nuser:x:{USER}:\n")),
-        ("subuid", format!("user:{RANGE}:65536\n")),
-        ("subgid", format!("user:{RANGE}:65536\n")),
-    ] {
-        fs::write(etc.join(name), text).unwrap();
-    }
-    let owner = format!("{USER}:{USER}");
-    for path in [&root, &c.bundle] {
-        let given = t
-            .command("chown")
-            .args(["-R", "-h", &owner, path.to_str().unwrap()])
-            .run();
-        given.ok();
-    }
-    let script = format!(
-        "mount --bind {} /etc || exit 9; {before}
-PATH={path} exec /usr/bin/setpriv \
-         --reuid {USER} --regid {USER} --clear-groups \"$@\"",
-        etc.display(),
-    );
-    t.command("unshare")
-        .args([
-            "--mount",
-            "/bin/sh",
-            "-c",
-            &script,
-            "sh",
-            runtime(),
-            "--root",
-        ])
-        .arg(root.to_str().unwrap())
-        .args(args)
-}
-
-const PATH: &str = "/usr/bin:/bin";
 
 #[track_caller]
 fn run(t: &Sandbox, c: &Container) -> Output {

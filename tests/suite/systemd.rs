@@ -2,6 +2,7 @@
 
 use crate::harness::limits::check;
 use crate::harness::{Container, Sandbox, host, runtime, skip, tests, wait_for};
+use crate::update::hole;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,6 +12,7 @@ tests![
     needs_a_host_with_systemd,
     limits_are_properties,
     updates_are_properties,
+    defaults_are_properties_again,
     unit_is_a_delegated_scope,
     slices_are_nested,
     a_slice_as_the_unit,
@@ -139,6 +141,43 @@ fn updates_are_properties(t: &Sandbox) {
     );
     t.command("systemctl").arg("daemon-reload").run().ok();
     check(&c, ("pids/pids.max", 66), ("pids.max", 66));
+}
+
+/// What was changed to the default, or is back at it because a change was refused.
+fn defaults_are_properties_again(t: &Sandbox) {
+    let mut c = container(t);
+    if !host::is_v2() {
+        skip("v1's systemd has shares, and no idleness");
+    }
+    c.set("/linux/resources/cpu", json!({"shares": 512}));
+    c.run_sleeping();
+    let show = |property| show(t, &unit(&c), property);
+    let update = |resources: Value| {
+        let file = t.file("resources.json", &resources.to_string());
+        let args = ["update", "--resources", file.to_str().unwrap(), &c.id];
+        t.tare(args).run()
+    };
+    // Some kernels have but BFQ's weight, or none.
+    let has_io = fs::exists(c.cgroup("io").join("io.weight")).unwrap();
+    let weights = |io: &str, idle: u8| {
+        let io = has_io.then(|| json!({"io.weight": io}));
+        json!({"unified": io.unwrap_or(json!({})), "cpu": {"idle": idle}})
+    };
+    let assert_shown = |io: &str, cpu: &str| {
+        assert_eq!(show("CPUWeight"), cpu);
+        assert!(!has_io || show("IOWeight") == io, "{}", show("IOWeight"));
+    };
+    let mut refused = weights("default 50", 1);
+    refused["devices"] = hole();
+    update(refused).fails().says("devices[2]");
+    assert_shown("100", "59");
+    update(weights("default 50", 1)).ok();
+    assert_shown("50", "idle");
+    update(weights("100", 0)).ok();
+    assert_shown("100", "100");
+    t.command("systemctl").arg("daemon-reload").run().ok();
+    check(&c, ("", ""), ("cpu.weight", 100));
+    check(&c, ("", ""), ("cpu.idle", 0));
 }
 
 fn unit_is_a_delegated_scope(t: &Sandbox) {

@@ -17,6 +17,7 @@ tests![
     usage_above_the_limit_is_refused,
     a_refused_limit_changes_nothing,
     refused_devices_change_no_limit,
+    the_weight_is_back_where_idleness_is_taken_back,
     a_missing_controller_is_named,
     devices_are_replaced,
     unchanged_devices_are_left_alone,
@@ -348,31 +349,48 @@ fn a_refused_limit_changes_nothing(t: &Sandbox) {
 fn refused_devices_change_no_limit(t: &Sandbox) {
     need(&["pids"]);
     let c = running(t, json!({"pids": {"limit": 30}}));
-    let hole = json!([
-        {"allow": false, "access": "rwm"},
-        {"allow": true, "type": "c", "major": 10, "access": "rw"},
-        {"allow": false, "type": "c", "major": 10, "minor": 229, "access": "w"},
-    ]);
-    update_resources(&c, json!({"pids": {"limit": 40}, "devices": hole}))
+    update_resources(&c, json!({"pids": {"limit": 40}, "devices": hole()}))
         .fails()
         .says("linux.resources.devices[2]");
     check_pids(&c, "30");
+}
+
+/// Device rules that are refused when all other limits have been set.
+pub fn hole() -> Value {
+    json!([
+        {"allow": false, "access": "rwm"},
+        {"allow": true, "type": "c", "major": 10, "access": "rw"},
+        {"allow": false, "type": "c", "major": 10, "minor": 229, "access": "w"},
+    ])
+}
+
+/// The kernel forgets it.
+fn the_weight_is_back_where_idleness_is_taken_back(t: &Sandbox) {
+    need(&["cpu"]);
+    let c = running(t, json!({"cpu": {"shares": 512}}));
+    update_resources(&c, json!({"cpu": {"idle": 1}, "devices": hole()})).fails();
+    check(&c, ("cpu/cpu.idle", 0), ("cpu.idle", 0));
+    check(&c, ("cpu/cpu.shares", 512), ("cpu.weight", 59));
+    update_resources(&c, json!({"cpu": {"idle": 1}})).ok();
+    update_resources(
+        &c,
+        json!({"cpu": {"idle": 0, "shares": 256}, "devices": hole()}),
+    )
+    .fails();
+    check(&c, ("cpu/cpu.idle", 1), ("cpu.idle", 1));
 }
 
 fn a_missing_controller_is_named(t: &Sandbox) {
     let c = running(t, json!({}));
     let out = if is_v2() {
         update_resources(&c, json!({"unified": {"fancy.max": "1"}}))
-    } else if fs::exists("/sys/fs/cgroup/hugetlb").unwrap() {
+    } else if fs::exists("/sys/fs/cgroup/net_cls").unwrap() {
         skip("every controller is here");
     } else {
-        update_resources(
-            &c,
-            json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 0}]}),
-        )
+        update_resources(&c, json!({"network": {"classID": 1}}))
     };
     let out = out.fails().says("linux.resources.").says("controller");
-    out.says(if is_v2() { "fancy" } else { "hugetlb" });
+    out.says(if is_v2() { "fancy" } else { "net_cls" });
 }
 
 fn opens_kmsg(c: &Container) -> bool {

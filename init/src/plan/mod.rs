@@ -13,6 +13,7 @@ pub mod rootfs;
 use crate::hooks::Hook;
 use alloc::string::String;
 use alloc::vec::Vec;
+use mounts::Source;
 use namespaces::Namespaces;
 use process::Process;
 use rootfs::Rootfs;
@@ -41,6 +42,15 @@ pub struct Plan {
     pub process: Process,
     /// How many descriptors from 3 up the program keeps.
     pub preserved_fds: u32,
+}
+
+impl Plan {
+    /// Whether files of the rootfs are copied into memory.
+    pub fn copies_up(&self) -> bool {
+        let mounts = self.rootfs.iter().flat_map(|rootfs| &rootfs.mounts);
+        let mut sources = mounts.map(|mount| &mount.source);
+        sources.any(|source| matches!(source, Source::FileSystem(fs) if fs.copy_up))
+    }
 }
 
 /// One kernel parameter of `linux.sysctl`.

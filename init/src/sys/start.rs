@@ -38,11 +38,10 @@ unsafe extern "C" fn begin(stack: *const usize) -> ! {
     // follow it, which live as long as the process.
     let arguments =
         unsafe { core::slice::from_raw_parts(stack.add(1).cast::<*const c_char>(), *stack) };
-    // SAFETY: as above.
     let argument = |index: usize| {
-        arguments
-            .get(index)
-            .map(|&at| unsafe { CStr::from_ptr(at) })
+        let &at = arguments.get(index)?;
+        // SAFETY: as above.
+        Some(unsafe { CStr::from_ptr(at) })
     };
     crate::run(argument)
 }

@@ -19,6 +19,18 @@ pub(in crate::cgroups::limits) struct WayBack {
     value: String,
 }
 
+impl WayBack {
+    /// None where the file cannot be read.
+    fn new(path: &Path, value: &str) -> Option<Self> {
+        let before = files::read(path).ok()?;
+        let file = path.file_name()?.to_str()?;
+        Some(Self {
+            path: path.to_owned(),
+            value: inverse(file, value, &before),
+        })
+    }
+}
+
 impl Journal {
     /// A journal that keeps what is told to it.
     pub fn keeping() -> Self {
@@ -32,20 +44,26 @@ impl Journal {
         Self { way_back: None }
     }
 
-    /// What is to be written to undo a write of `value`, which is about to be done. None for
+    /// What is to be written to undo a write of `value`, which is about to be done. Nothing for
     /// files that do not say what is set.
-    pub(super) fn way_back(&self, path: &Path, value: &str) -> Option<WayBack> {
-        self.way_back.as_ref()?;
-        let before = files::read(path).ok()?;
-        let file = path.file_name()?.to_str()?;
-        Some(WayBack {
-            path: path.to_owned(),
-            value: inverse(file, value, &before),
-        })
+    pub(super) fn way_back(&self, path: &Path, value: &str) -> Vec<WayBack> {
+        if self.way_back.is_none() {
+            return Vec::new();
+        }
+        let own = WayBack::new(path, value);
+        let mut lost = [].as_slice();
+        // The kernel forgets the weight of what becomes idle, and what is idle has none.
+        if path.ends_with("cpu.idle") && own.as_ref().is_some_and(|own| own.value == "0") {
+            lost = &["cpu.weight", "cpu.shares"];
+        }
+        let lost = lost
+            .iter()
+            .filter_map(|file| WayBack::new(&path.with_file_name(file), ""));
+        lost.chain(own).collect()
     }
 
     /// The write was done.
-    pub(super) fn note(&mut self, done: Option<WayBack>) {
+    pub(super) fn note(&mut self, done: Vec<WayBack>) {
         if let Some(all) = &mut self.way_back {
             all.extend(done);
         }

@@ -27,6 +27,10 @@ pub(super) fn unified(resources: &Resources) -> Result<Vec<Group>> {
             let message = format!("linux.resources.{field}: this file sets no limit");
             return Err(Error::new(Code::InvalidConfig, message));
         }
+        // A cpuset's empty list is its parent's. A write of nothing does not get to the kernel.
+        if file.starts_with("cpuset.") && value.trim().is_empty() {
+            groups.push(Group(vec![Write::new(&field, "", file.clone(), "\n")]));
+        }
         for line in value.lines().filter(|line| !line.trim().is_empty()) {
             groups.push(Group(vec![Write::new(&field, "", file.clone(), line)]));
         }
@@ -52,6 +56,10 @@ mod tests {
             writes(r#"{"unified":{"io.max":"8:0 rbps=1\n8:16 wiops=2\n","memory.high":"5"}}"#)
                 .unwrap(),
             ["io.max 8:0 rbps=1", "io.max 8:16 wiops=2", "memory.high 5"]
+        );
+        assert_eq!(
+            writes(r#"{"unified":{"cpuset.cpus":"","memory.high":""}}"#).unwrap(),
+            ["cpuset.cpus \n"]
         );
         for bad in ["../x.y", "plain", ".hidden"] {
             let json = format!(r#"{{"unified":{{"{bad}":"1"}}}}"#);

@@ -1,12 +1,17 @@
 //! Limits as the files of cgroup v1's controllers (Documentation/admin-guide/cgroup-v1).
 
-use super::common::{check, check_shares, cpusets, hugepages, pids, rdma, set, throttles};
+use super::common::{self, check, check_shares, cpusets, pids, rdma, set, throttles};
 use super::{Group, Write};
 use crate::config::resources::{BlockIo, Cpu, Memory, Network, Resources};
 use crate::error::{Code, Error, Result};
 
-/// All writes for `resources`, but for the devices'. `before` is what was asked for until now.
-pub(in crate::cgroups) fn groups(resources: &Resources, before: &Resources) -> Result<Vec<Group>> {
+/// All writes for `resources`, but for the devices'. `before` is what was asked for until now,
+/// `hugepages` how the names of the files of huge pages end: their controller may be v2's.
+pub(in crate::cgroups) fn groups(
+    resources: &Resources,
+    before: &Resources,
+    hugepages: &str,
+) -> Result<Vec<Group>> {
     check(resources)?;
     if !resources.unified.is_empty() {
         let message = "linux.resources.unified: cannot be used on cgroup v1";
@@ -27,7 +32,7 @@ pub(in crate::cgroups) fn groups(resources: &Resources, before: &Resources) -> R
     if let Some(block_io) = &resources.block_io {
         groups.extend(self::block_io(block_io));
     }
-    groups.extend(hugepages(resources, "limit_in_bytes")?);
+    groups.extend(common::hugepages(resources, hugepages)?);
     if let Some(network) = &resources.network {
         groups.extend(self::network(network));
     }
@@ -207,7 +212,7 @@ mod tests {
     /// The same for what changes `before`.
     fn after(before: &str, json: &str) -> String {
         let read = |json| serde_json::from_str(json).unwrap();
-        let groups = groups(&read(json), &read(before)).unwrap();
+        let groups = groups(&read(json), &read(before), "limit_in_bytes").unwrap();
         let files = |w: &Write| -> String {
             let names: Vec<&str> = w.files.iter().map(|(file, _)| file.as_str()).collect();
             names.join("/")
@@ -224,7 +229,8 @@ mod tests {
     }
 
     fn error(json: &str) -> String {
-        groups(&serde_json::from_str(json).unwrap(), &Resources::default())
+        let before = Resources::default();
+        groups(&serde_json::from_str(json).unwrap(), &before, "max")
             .unwrap_err()
             .to_string()
     }

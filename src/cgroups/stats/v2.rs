@@ -1,6 +1,6 @@
 //! Statistics from a v2 cgroup, in v1's terms where runc tells them so.
 
-use super::super::files;
+use super::super::tree;
 use super::values::{keyed, nested, number, number_or_zero};
 use super::{
     BlockIo, BlockIoEntry, Cpu, Hugetlb, Memory, MemoryEntry, Misc, Pids, Rdma, RdmaEntry, Stats,
@@ -106,7 +106,7 @@ fn pids(dir: &Path) -> Result<Pids> {
         Some(_) => v1::pids(dir),
         // Without the controller the processes can still be counted.
         None => Ok(Pids {
-            current: files::processes(dir)?.len() as u64,
+            current: tree::processes(dir)?.len() as u64,
             limit: 0,
         }),
     }

@@ -18,7 +18,7 @@ mod value;
 use super::devices::Policy;
 use super::hierarchies::Layout;
 use super::limits::{Group, Journal};
-use super::{CgroupPath, Manager, Means, V1, V2, files, limits};
+use super::{CgroupPath, Manager, Means, V1, V2, files, limits, tree};
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 pub(super) use connection::NO_USER_MANAGER;
@@ -236,7 +236,7 @@ impl Systemd {
     /// Changes them to what leads back from a change to the files.
     pub(super) fn take_back(&self, journal: &Journal) -> Result<()> {
         let dir = self.cpu_directory().unwrap_or(Path::new(""));
-        self.change(|_| Ok(properties::of_files(journal.files(), dir)))
+        self.change(|systemd| known(systemd, properties::of_files(journal.files(), dir)))
     }
 
     /// Where the files are of which one alone does not tell the whole limit.
@@ -300,7 +300,7 @@ impl Systemd {
     /// come to start it; one that fails to start leaves its cgroups on v1.
     pub(super) fn remove_unused(&self, deadline: Instant) -> Result<()> {
         let is_used = match self.directory() {
-            Some(dir) => !files::processes(&dir)?.is_empty(),
+            Some(dir) => !tree::processes(&dir)?.is_empty(),
             None => false,
         };
         match is_used {
@@ -365,20 +365,14 @@ impl Systemd {
         before: &Resources,
     ) -> Result<Vec<Property>> {
         let dir = self.cpu_directory().unwrap_or(Path::new(""));
-        let groups = match self.files.is_v2() {
-            false => limits::v1::groups(resources, before)?,
-            true => limits::v2::groups(resources, before, dir)?,
+        let groups = match &*self.files {
+            Manager::V1(v1) => v1.limits(resources, before)?,
+            _ => limits::v2::groups(resources, before, dir)?,
         };
         let writes = groups.iter().flat_map(|Group(writes)| writes);
         let files = writes.flat_map(|write| &write.files);
         let files = files.map(|(file, value)| (file.as_str(), value.as_str()));
-        let mut properties = properties::of_files(files, dir);
-        let idle = |(name, value): &Property| name == "CPUWeight" && *value == Value::U64(0);
-        // Older ones find it out of range, and refuse all others with it.
-        if properties.iter().any(idle) && version(systemd)? < 252 {
-            properties.retain(|property| !idle(property));
-        }
-        Ok(properties)
+        known(systemd, properties::of_files(files, dir))
     }
 
     fn of_devices(&self, rules: &[DeviceRule]) -> Result<Vec<Property>> {
@@ -417,6 +411,16 @@ fn root(instance: Instance) -> Result<String> {
         }
     };
     Ok(path.trim_end_matches('/').to_owned())
+}
+
+/// The properties without what this systemd does not take yet.
+fn known(systemd: &mut Connection, mut properties: Vec<Property>) -> Result<Vec<Property>> {
+    let idle = |(name, value): &Property| name == "CPUWeight" && *value == Value::U64(0);
+    // Older ones find it out of range, and refuse all others with it.
+    if properties.iter().any(idle) && version(systemd)? < 252 {
+        properties.retain(|property| !idle(property));
+    }
+    Ok(properties)
 }
 
 /// "252.39-1~deb12u1" is 252.

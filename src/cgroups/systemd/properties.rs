@@ -30,18 +30,38 @@ pub(super) fn of_files<'a>(
 ) -> Vec<Property> {
     let mut properties = Vec::new();
     let mut bandwidth = Bandwidth::default();
+    let mut is_weighed = false;
+    let mut no_longer_idle = false;
     for (file, value) in files {
+        let value = value.trim();
+        is_weighed |= ["cpu.weight", "cpu.shares"].contains(&file);
+        no_longer_idle |= file == "cpu.idle" && value == "0";
         if !bandwidth.note(file, value)
-            && let Some((name, value)) = of_file(file, value.trim())
+            && let Some((name, value)) = of_file(file, value)
         {
+            // Of two files for one thing, which one there is the kernel decides.
+            properties.retain(|(known, _)| known != name);
             properties.push(property(name, value));
         }
+    }
+    if no_longer_idle && !is_weighed {
+        properties.extend(weight_now(dir));
     }
     properties.extend(bandwidth.properties(dir));
     properties
 }
 
+/// The weight that the kernel gives to what is idle no longer.
+fn weight_now(dir: &Path) -> Option<Property> {
+    ["cpu.weight", "cpu.shares"].into_iter().find_map(|file| {
+        let (name, value) = of_file(file, files::read(&dir.join(file)).ok()?.trim())?;
+        Some(property(name, value))
+    })
+}
+
 fn of_file(file: &str, value: &str) -> Option<(&'static str, Value)> {
+    // As the file is read: "default 100", before the lines of single devices.
+    let value = value.strip_prefix("default ").unwrap_or(value);
     let within = |range: std::ops::RangeInclusive<u64>| -> Option<Value> {
         let number = value.parse().ok().filter(|number| range.contains(number))?;
         Some(Value::U64(number))
@@ -59,11 +79,12 @@ fn of_file(file: &str, value: &str) -> Option<(&'static str, Value)> {
         "memory.limit_in_bytes" => ("MemoryLimit", limit_from(1)),
         "pids.max" => ("TasksMax", limit_from(1)),
         "cpu.weight" => ("CPUWeight", within(1..=10_000)),
-        // How systemd says SCHED_IDLE; it has nothing for turning that off.
+        // How systemd says SCHED_IDLE; another weight turns that off.
         "cpu.idle" => ("CPUWeight", (value == "1").then_some(Value::U64(0))),
         "cpu.shares" => ("CPUShares", within(2..=262_144)),
         "io.weight" => ("IOWeight", within(1..=10_000)),
-        "blkio.weight" => ("BlockIOWeight", within(10..=1000)),
+        "io.bfq.weight" => ("IOWeight", of_bfq(value)),
+        "blkio.weight" | "blkio.bfq.weight" => ("BlockIOWeight", within(10..=1000)),
         "cpuset.cpus" => ("AllowedCPUs", set(value)),
         "cpuset.mems" => ("AllowedMemoryNodes", set(value)),
         _ => return None,
@@ -71,8 +92,21 @@ fn of_file(file: &str, value: &str) -> Option<(&'static str, Value)> {
     Some((name, value?))
 }
 
-/// As bytes, of which bit n is number n.
+/// What systemd makes this weight of when it writes BFQ's file, which goes from 1 to 1000: both
+/// have 100 as their default.
+fn of_bfq(weight: &str) -> Option<Value> {
+    match weight.parse().ok()? {
+        weight @ 1..=100 => Some(Value::U64(weight)),
+        weight @ 101..=1000 => Some(Value::U64(100 + (weight - 100) * 11)),
+        _ => None,
+    }
+}
+
+/// As bytes, of which bit n is number n. None is the parent's, for systemd as for the kernel.
 fn set(list: &str) -> Option<Value> {
+    if list.is_empty() {
+        return Some(Value::bytes([]));
+    }
     let mask = RangeList::parse(list).ok()?.to_mask();
     let mut bytes: Vec<u8> = mask.into_iter().flat_map(u64::to_le_bytes).collect();
     while bytes.last() == Some(&0) {
@@ -169,7 +203,8 @@ mod tests {
 
     fn v1(json: &str) -> Vec<String> {
         let resources = serde_json::from_str(json).unwrap();
-        show(limits::v1::groups(&resources, &Resources::default()).unwrap())
+        let before = Resources::default();
+        show(limits::v1::groups(&resources, &before, "limit_in_bytes").unwrap())
     }
 
     fn v2(json: &str) -> Vec<String> {
@@ -227,6 +262,56 @@ mod tests {
                 "CPUQuotaPeriodUSec=1000"
             ]
         );
+    }
+
+    /// As they are before anything is set, and so are what a change is taken back to.
+    #[test]
+    fn defaults_are_properties_too() {
+        let of_file = |file, value| of_files([(file, value)], Path::new(NOWHERE));
+        let none = Value::bytes([]);
+        for (file, value, expected) in [
+            ("cpuset.cpus", "\n", property("AllowedCPUs", none.clone())),
+            ("cpuset.mems", "\n", property("AllowedMemoryNodes", none)),
+            (
+                "io.weight",
+                "default 100",
+                property("IOWeight", Value::U64(100)),
+            ),
+            ("io.weight", "100", property("IOWeight", Value::U64(100))),
+            (
+                "io.bfq.weight",
+                "default 100",
+                property("IOWeight", Value::U64(100)),
+            ),
+            (
+                "io.bfq.weight",
+                "1000",
+                property("IOWeight", Value::U64(10_000)),
+            ),
+            (
+                "blkio.bfq.weight",
+                "100",
+                property("BlockIOWeight", Value::U64(100)),
+            ),
+        ] {
+            assert_eq!(of_file(file, value), [expected], "{file} {value:?}");
+        }
+        // One device's.
+        assert_eq!(of_file("io.weight", "8:0 100"), []);
+    }
+
+    #[test]
+    fn what_is_idle_no_longer_has_a_weight() {
+        let name = format!("tare-properties-{}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("cpu.weight"), "100\n").unwrap();
+        let given = of_files([("cpu.weight", "59"), ("cpu.idle", "0")], &dir);
+        let kernels = of_files([("cpu.idle", "0")], &dir);
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(given, [property("CPUWeight", Value::U64(59))]);
+        assert_eq!(kernels, [property("CPUWeight", Value::U64(100))]);
+        assert_eq!(of_files([("cpu.idle", "0")], &dir), []);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From an image's config to a bundle's (image-spec, conversion.md), on the config that
 //! `tare spec` writes.
 
-mod users;
+pub mod users;
 
 use super::document::{Config as ImageConfig, Execution, Labels};
 use crate::config::linux::IdMapping;

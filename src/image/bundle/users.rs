@@ -92,8 +92,8 @@ fn passwd(rootfs: BorrowedFd<'_>) -> Result<Vec<Entry>> {
         let mut fields = line.split(':');
         Some(Entry {
             name: fields.next()?.to_owned(),
-            uid: fields.nth(1)?.trim().parse().ok()?,
-            gid: fields.next()?.trim().parse().ok()?,
+            uid: number(fields.nth(1)?.trim())?,
+            gid: number(fields.next()?.trim())?,
         })
     };
     Ok(text.lines().filter_map(entry).collect())
@@ -108,7 +108,7 @@ fn groups(text: &str) -> impl Iterator<Item = (&str, u32, &str)> {
     text.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
-        let gid = fields.nth(1)?.trim().parse().ok()?;
+        let gid = number(fields.nth(1)?.trim())?;
         Some((name, gid, fields.next().unwrap_or_default()))
     })
 }
@@ -200,7 +200,7 @@ mod tests {
 
         fn with_files(name: &str) -> Self {
             let rootfs = Self::new(name);
-            let passwd = "root:x:0:0::/root:/bin/sh\n# comment\nbad:x:no:0::/:\n\
+            let passwd = "root:x:0:0::/root:/bin/sh\n# comment\nbad:x:no:0::/:\nnobody:x:4294967295:0::/:\n\
                           alice:x:1000:100:A:/home/alice:/bin/sh\n";
             let group = "root:x:0:\nusers:x:100:alice\nwheel:x:10:bob,alice\naudio:x:29:alice\n\
                          video:x:29:alice\nstaff:x:50:bob\n";
@@ -242,6 +242,7 @@ mod tests {
             "bob",
             "alice:nobody",
             "bad",
+            "nobody",
             "-1",
             "+1",
             "4294967295",

@@ -2,7 +2,7 @@
 //! mount.
 
 use super::OverlayXattrs;
-use super::remove::open;
+use crate::directories::open_at;
 use crate::error::{Context, Result};
 use rustix::fs::{AtFlags, Dir, FileType, Stat};
 use rustix::io::Errno;
@@ -84,7 +84,7 @@ impl<'a> Stack<'a> {
                 None => {}
                 Some(stat) if self.is_whiteout(&stat) => return Ok(None),
                 Some(stat) => {
-                    let dir = open(dir, b".").context(|| "opening a directory below")?;
+                    let dir = open_at(dir, c".").context(|| "opening a directory below")?;
                     return Ok(Some(Found { dir, stat }));
                 }
             }
@@ -102,7 +102,7 @@ impl<'a> Stack<'a> {
             if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
                 break;
             }
-            let part = open(dir, name).context(|| "opening a directory below")?;
+            let part = open_at(dir, name).context(|| "opening a directory below")?;
             let opaque = self.is_opaque(&part);
             parts.push(part);
             if opaque {
@@ -141,8 +141,7 @@ impl<'a> Stack<'a> {
         }
         let mut names = Names::new();
         for layer in &self.layers {
-            let dir = open(*layer, b".").context(|| "opening a directory below")?;
-            search(&dir, &mut Vec::new(), &mut names)?;
+            search(*layer, &mut names)?;
         }
         Ok(self.names.get_or_init(|| names))
     }
@@ -190,29 +189,41 @@ fn look(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Stat>> {
     }
 }
 
-/// Collects what in `dir`, which is at `path`, has several names.
-fn search(dir: &OwnedFd, path: &mut Vec<u8>, names: &mut Names) -> Result<()> {
+/// Collects what in the tree `root` has several names. It is open directory by directory: a tree
+/// may be deeper than a process may have descriptors.
+fn search(root: BorrowedFd<'_>, names: &mut Names) -> Result<()> {
     let searching = || "searching a layer below";
-    for entry in Dir::read_from(dir).context(searching)? {
-        let entry = entry.context(searching)?;
-        let name = entry.file_name().to_bytes();
-        if name == b"." || name == b".." {
-            continue;
+    let mut todo = vec![Vec::new()];
+    while let Some(path) = todo.pop() {
+        let dir = open_path(root, &path).context(searching)?;
+        for entry in Dir::read_from(&dir).context(searching)? {
+            let entry = entry.context(searching)?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let itself = match path.is_empty() {
+                true => name.to_vec(),
+                false => [&path, &b"/"[..], name].concat(),
+            };
+            if entry.file_type() == FileType::Directory {
+                todo.push(itself);
+            } else if let Some(stat) = look(dir.as_fd(), name)?
+                && stat.st_nlink > 1
+            {
+                let inode = (stat.st_dev, stat.st_ino);
+                names.entry(inode).or_default().push(itself);
+            }
         }
-        let before = path.len();
-        if before > 0 {
-            path.push(b'/');
-        }
-        path.extend_from_slice(name);
-        if entry.file_type() == FileType::Directory {
-            search(&open(dir.as_fd(), name).context(searching)?, path, names)?;
-        } else if let Some(stat) = look(dir.as_fd(), name)?
-            && stat.st_nlink > 1
-        {
-            let inode = (stat.st_dev, stat.st_ino);
-            names.entry(inode).or_default().push(path.clone());
-        }
-        path.truncate(before);
     }
     Ok(())
+}
+
+/// Opens a directory of any depth, one name after another.
+fn open_path(root: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let mut dir = open_at(root, c".")?;
+    for name in path.split(|byte| *byte == b'/').filter(|n| !n.is_empty()) {
+        dir = open_at(dir, name)?;
+    }
+    Ok(dir)
 }

@@ -2,7 +2,7 @@
 //! the tar and writing files there, with a few blocks between them that are used in turns.
 
 use super::decode::Decoder;
-use super::run::Run;
+use super::run::Part;
 use super::{Layer, Limits};
 use crate::error::{Code, Error, Result};
 use crate::image::digest::{Digest, Hasher};
@@ -46,7 +46,6 @@ pub struct Feed {
     empty: Sender<Vec<u8>>,
     block: Option<Block>,
     position: usize,
-    total: u64,
     hasher: Hasher,
     end: Option<End>,
 }
@@ -68,7 +67,6 @@ pub fn pair(layer: &Layer) -> (Source, Feed) {
         empty: empty_in,
         block: None,
         position: 0,
-        total: 0,
         hasher: layer.diff_id.algorithm().hasher(),
         end: None,
     };
@@ -77,11 +75,11 @@ pub fn pair(layer: &Layer) -> (Source, Feed) {
 
 impl Source {
     /// Decompresses all of `layer`. Ends early, and well, where the other half has gone away.
-    /// Gives how many bytes were counted.
     ///
     /// # Errors
     /// Where the blob is not what it should be, or goes beyond a limit.
-    pub fn run(self, layer: &Layer, run: &Run<'_>) -> Result<u64> {
+    pub fn run(self, part: Part<'_>) -> Result<()> {
+        let layer = part.layer();
         if layer.blob.len() != layer.size {
             return Err(Error::new(
                 Code::InvalidImage,
@@ -98,9 +96,9 @@ impl Source {
             bytes.resize(BLOCK, 0);
             let len = decoder.fill(&mut bytes)?;
             total += len as u64;
-            run.take_bytes(len as u64)?;
-            check_ratio(total, decoder.position(), run.options.limits)?;
-            run.set_read(layer, decoder.position());
+            part.take_bytes(len as u64)?;
+            check_ratio(total, decoder.position(), part.options.limits)?;
+            part.set_read(decoder.position());
             let last = len < BLOCK;
             if self
                 .full
@@ -114,7 +112,7 @@ impl Source {
                 break;
             }
         }
-        Ok(total)
+        Ok(())
     }
 
     fn end(&self, decoder: Decoder<'_>, layer: &Layer) -> Result<()> {
@@ -151,11 +149,11 @@ fn compare(what: &str, claimed: &Digest, found: &Digest) -> Result<()> {
 }
 
 impl Feed {
-    /// After the end was read: verifies the DiffID. Gives the length of the tar.
+    /// After the end was read: verifies the DiffID.
     ///
     /// # Errors
     /// Where it is another.
-    pub fn verify(self, layer: &Layer) -> Result<u64> {
+    pub fn verify(self, layer: &Layer) -> Result<()> {
         let found = self.hasher.finish();
         let end = self
             .end
@@ -163,8 +161,7 @@ impl Feed {
         if let (true, Some(digest)) = (end.blob_is_tar, &layer.digest) {
             compare("digest", digest, &found)?;
         }
-        compare("DiffID", &layer.diff_id, &found)?;
-        Ok(self.total)
+        compare("DiffID", &layer.diff_id, &found)
     }
 
     fn next_block(&mut self) -> io::Result<()> {
@@ -176,7 +173,6 @@ impl Feed {
         match self.full.recv() {
             Ok(Message::Block(block)) => {
                 self.hasher.update(&block.bytes[..block.len]);
-                self.total += block.len as u64;
                 self.block = Some(block);
                 Ok(())
             }

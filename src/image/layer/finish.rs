@@ -4,9 +4,9 @@
 use super::OverlayXattrs;
 use super::attributes;
 use super::owner::Host;
-use super::remove;
 use super::tree::{Attributes, DirId, Origin, ROOT, Tree};
 use crate::error::{Context, Result};
+use crate::image::remove;
 use rustix::fs::{FileType, Mode, XattrFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -27,65 +27,65 @@ impl Finish<'_> {
     /// # Errors
     /// Where an attribute cannot be set.
     pub fn run(&mut self) -> Result<()> {
-        let root = self.tree.open(ROOT)?;
-        self.tree.close();
-        let root = remove::open(root.as_fd(), b".").context(|| "opening the root directory")?;
-        self.directory(ROOT, &root)
+        // Marking a directory may change those in it: it comes first.
+        let mut order = Vec::new();
+        let mut todo = vec![ROOT];
+        while let Some(dir) = todo.pop() {
+            if let Some(xattrs) = self.marks {
+                self.mark(dir, xattrs).context(|| self.name(dir))?;
+            }
+            let inner = self.tree.subdirectories(dir).into_iter();
+            todo.extend(inner.map(|(_, child)| child));
+            order.push(dir);
+        }
+        for dir in order.into_iter().rev() {
+            self.set_attributes(dir).context(|| self.name(dir))?;
+        }
+        Ok(())
     }
 
-    fn directory(&mut self, dir: DirId, handle: &OwnedFd) -> Result<()> {
-        if let Some(xattrs) = self.marks {
-            self.mark(dir, handle, xattrs)?;
-        }
-        let children: Vec<_> = self
-            .tree
-            .children(dir)
-            .map(|(name, child)| (name.to_vec(), child))
-            .collect();
-        for (name, child) in children {
-            self.child(handle, &name, child)
-                .context(|| format!("directory {}", name.escape_ascii()))?;
-        }
-        let there = &self.tree[dir];
-        attributes::of_directory(handle.as_fd(), &there.attributes, there.made, self.host)
+    fn name(&self, dir: DirId) -> String {
+        let path = self.tree.path(dir).join(&b'/');
+        format!("directory /{}", path.escape_ascii())
     }
 
-    fn child(&mut self, parent: &OwnedFd, name: &[u8], child: DirId) -> Result<()> {
-        if !self.needs_open(child) {
-            return attributes::set_times(parent.as_fd(), name, self.tree[child].attributes.mtime);
+    fn set_attributes(&mut self, dir: DirId) -> Result<()> {
+        if self.needs_open(dir) {
+            let handle = self.tree.reader(dir)?;
+            let there = &self.tree[dir];
+            let handle = handle.as_fd();
+            return attributes::of_directory(handle, &there.attributes, there.made, self.host);
         }
-        let handle = remove::open(parent.as_fd(), name).context(|| "opening it")?;
-        self.directory(child, &handle)
+        let parent = self.tree.open(self.tree.parent(dir))?;
+        let mtime = self.tree[dir].attributes.mtime;
+        attributes::set_times(parent.as_fd(), self.tree.name(dir), mtime)
     }
 
-    /// Most directories are made as they shall be, with nothing below that is to be finished.
+    /// Most directories are made as they shall be, but for their times.
     fn needs_open(&self, dir: DirId) -> bool {
         let there = &self.tree[dir];
-        let marked = there.opaque || !there.whiteouts.is_empty();
-        self.tree.children(dir).next().is_some()
-            || (marked && self.marks.is_some())
+        dir == ROOT
             || !there.attributes.xattrs.is_empty()
             || there.made != (there.attributes.mode, there.attributes.owner)
     }
 
     /// Makes overlayfs see what was noted.
-    fn mark(&mut self, dir: DirId, handle: &OwnedFd, xattrs: OverlayXattrs) -> Result<()> {
+    fn mark(&mut self, dir: DirId, xattrs: OverlayXattrs) -> Result<()> {
+        let whiteouts = std::mem::take(&mut self.tree[dir].whiteouts);
+        if whiteouts.is_empty() && !self.tree[dir].opaque {
+            return Ok(());
+        }
+        let handle = &self.tree.reader(dir)?;
         let set = |name, value: &[u8]| {
             rustix::fs::fsetxattr(handle, name, value, XattrFlags::empty())
                 .context(|| format!("setting its xattr {name}"))
         };
-        let whiteouts = std::mem::take(&mut self.tree[dir].whiteouts);
         if self.tree[dir].opaque {
-            let names: Vec<_> = self
-                .tree
-                .children(dir)
-                .map(|(name, _)| name.to_vec())
-                .collect();
-            for name in names {
+            for (name, _) in self.tree.subdirectories(dir) {
                 self.hide_below(dir, handle, &name)?;
             }
             for name in std::mem::take(&mut self.tree[dir].copied) {
-                remove::tree(handle.as_fd(), &name).context(|| "removing what is hidden")?;
+                remove::entry(handle.as_fd(), &*name).context(|| "removing what is hidden")?;
             }
             return set(xattrs.opaque(), b"y");
         }
@@ -93,7 +93,7 @@ impl Finish<'_> {
         for name in whiteouts {
             self.hide_below(dir, handle, &name)?;
             if self.tree[dir].copied.remove(&name) {
-                remove::tree(handle.as_fd(), &name).context(|| "removing what is hidden")?;
+                remove::entry(handle.as_fd(), &*name).context(|| "removing what is hidden")?;
             }
             if self.tree.child(dir, &name).is_none() {
                 made |= whiteout(handle.as_fd(), &name)?;
@@ -122,7 +122,7 @@ impl Finish<'_> {
         }
         if there.incidental {
             self.tree.forget(dir, name);
-            remove::tree(handle.as_fd(), name).context(|| "removing what is hidden")?;
+            remove::entry(handle.as_fd(), name).context(|| "removing what is hidden")?;
         }
         Ok(())
     }

@@ -5,13 +5,13 @@ use super::below::Stack;
 use super::failure::Failure;
 use super::finish::Finish;
 use super::merge::Merge;
-use super::remove;
 use super::run::Run;
 use super::stage::{Stage, Target, Under};
-use super::tree::ROOT;
-use super::work::{self, Staged};
+use super::work;
 use super::{Applied, Layer, Options, Progress};
+use crate::directories;
 use crate::error::{Context, Error, Result};
+use crate::image::remove;
 use rustix::fs::Mode;
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -35,7 +35,7 @@ pub fn unpack(
         changed: Condvar::new(),
     };
     std::thread::scope(|scope| {
-        let threads = at_once().min(layers.len());
+        let threads = super::at_once().min(layers.len());
         for _ in 0..threads {
             let thread = std::thread::Builder::new().name("layers".into());
             let spawned = thread.spawn_scoped(scope, || work.stage_layers());
@@ -51,13 +51,6 @@ pub fn unpack(
     })
 }
 
-/// How many layers are in work at the same time. Each has two threads that take turns in waiting
-/// for each other, and about 2 MiB of memory.
-fn at_once() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    cores.clamp(1, 8)
-}
-
 struct Work<'a> {
     layers: &'a [Layer],
     rootfs: BorrowedFd<'a>,
@@ -71,7 +64,7 @@ struct State<'a> {
     /// Which layers are to be begun, the last one first.
     waiting: Vec<usize>,
     /// Those that are written, or, where it is None, have to wait for those below.
-    staged: BTreeMap<usize, Option<Staged<'a>>>,
+    staged: BTreeMap<usize, Option<Stage<'a>>>,
     /// Why nobody goes on. Those that were stopped because of it come later.
     failure: Option<Error>,
 }
@@ -113,7 +106,8 @@ impl<'a> Work<'a> {
                 _ => (self.directory(index), Under::Assumed),
             };
             let staged = root.and_then(|root| {
-                work::stage(&self.layers[index], root, Target::Flat, under, self.run)
+                let part = self.run.part(&self.layers[index]);
+                work::stage(part, root, Target::Flat, under)
             });
             let mut state = self.state();
             match staged {
@@ -133,12 +127,12 @@ impl<'a> Work<'a> {
         let name = index.to_string();
         rustix::fs::mkdirat(self.scratch, &name, Mode::RWXU)
             .context(|| format!("making a directory for layer {}", index + 1))?;
-        remove::open(self.scratch, name.as_bytes())
+        directories::open_at(self.scratch, &*name)
             .context(|| format!("opening the directory of layer {}", index + 1))
     }
 
     fn remove_directory(&self, index: usize) -> Result<()> {
-        remove::tree(self.scratch, index.to_string().as_bytes())
+        remove::entry(self.scratch, &*index.to_string())
             .context(|| format!("removing the directory of layer {}", index + 1))
     }
 
@@ -151,14 +145,14 @@ impl<'a> Work<'a> {
             let applied = match below.as_mut() {
                 None => {
                     let staged = staged.ok_or_else(|| Failure::NeedsBelow.into_error())?;
-                    let applied = applied(&staged);
-                    below = Some(staged.stage);
+                    let applied = staged.applied();
+                    below = Some(staged);
                     applied
                 }
                 Some(below) => self.put_on_top(below, index, staged)?,
             };
             all.push(applied);
-            self.run.set_done(layer);
+            self.run.part(layer).set_done();
         }
         match below.as_mut() {
             Some(stage) => Finish {
@@ -175,7 +169,7 @@ impl<'a> Work<'a> {
     }
 
     /// The layer, when it is written; or why no layer is written any more.
-    fn wait_for(&self, index: usize) -> Result<Option<Staged<'a>>> {
+    fn wait_for(&self, index: usize) -> Result<Option<Stage<'a>>> {
         let mut state = self.state();
         loop {
             if let Some(error) = state.failure.take() {
@@ -195,15 +189,15 @@ impl<'a> Work<'a> {
         &self,
         below: &mut Stage<'a>,
         index: usize,
-        staged: Option<Staged<'a>>,
+        staged: Option<Stage<'a>>,
     ) -> Result<Applied> {
         let layer = &self.layers[index];
         let named = || format!("layer {}", index + 1);
         if let Some(mut staged) = staged {
-            let applied = applied(&staged);
+            let applied = staged.applied();
             let merged = Merge {
                 below: &mut below.tree,
-                layer: &mut staged.stage.tree,
+                layer: &mut staged.tree,
                 links_below: false,
             }
             .run();
@@ -212,7 +206,7 @@ impl<'a> Work<'a> {
                     self.remove_directory(index)?;
                     return Ok(applied);
                 }
-                Err(Failure::NeedsBelow) => self.run.give_back(staged.bytes, staged.entries),
+                Err(Failure::NeedsBelow) => self.run.part(layer).give_back(),
                 Err(failure) => return Err(failure.into_error()).context(named),
             }
         }
@@ -220,13 +214,13 @@ impl<'a> Work<'a> {
         self.remove_directory(index)?;
         let root = self.directory(index)?;
         let under = Under::Known(Stack::plain(self.rootfs));
-        let mut staged = work::stage(layer, root, Target::Flat, under, self.run)?
+        let mut staged = work::stage(self.run.part(layer), root, Target::Flat, under)?
             .ok_or_else(|| Failure::NeedsBelow.into_error())
             .context(named)?;
-        let applied = applied(&staged);
+        let applied = staged.applied();
         Merge {
             below: &mut below.tree,
-            layer: &mut staged.stage.tree,
+            layer: &mut staged.tree,
             links_below: true,
         }
         .run()
@@ -234,15 +228,5 @@ impl<'a> Work<'a> {
         .context(named)?;
         self.remove_directory(index)?;
         Ok(applied)
-    }
-}
-
-fn applied(staged: &Staged<'_>) -> Applied {
-    Applied {
-        entries: staged.entries,
-        bytes: staged.bytes,
-        self_contained: staged.stage.self_contained,
-        sets_root: staged.stage.sets_root,
-        opaque_root: staged.stage.tree[ROOT].opaque,
     }
 }

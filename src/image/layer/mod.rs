@@ -12,6 +12,7 @@
 //! that layers can be written at the same time, so that whiteouts cannot meet what the layer
 //! itself brings, and so that flat and overlay mode cannot differ in what they make of an entry.
 
+mod acl;
 mod attributes;
 mod below;
 mod decode;
@@ -25,7 +26,6 @@ mod options;
 mod overlay;
 mod owner;
 mod progress;
-mod remove;
 mod resolve;
 mod run;
 mod stage;
@@ -36,6 +36,7 @@ mod write;
 pub use options::{Devices, IdRange, Limits, Options, OverlayXattrs, Owner};
 pub use progress::{LayerProgress, Progress};
 
+use crate::directories;
 use crate::error::{Context, Result};
 use crate::image::blob::Blob;
 use crate::image::digest::Digest;
@@ -48,7 +49,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub struct Layer {
     /// Which layer of the image it is; the lowest is 0. Errors name it, counted from 1.
     pub index: usize,
-    /// Of the blob; docker-archive gives none.
+    /// Of the blob; older docker-archives give none.
     pub digest: Option<Digest>,
     /// What the descriptor says is the blob's length.
     pub size: u64,
@@ -76,9 +77,9 @@ pub enum Compression {
 /// What became of a layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// How many entries it has.
+    /// What was counted of it: see [`LayerProgress::entries`].
     pub entries: u64,
-    /// How long its tar is.
+    /// See [`LayerProgress::bytes`].
     pub bytes: u64,
     /// Nothing below it was looked at: its directory may be shared by its DiffID. Otherwise it is
     /// right on top of those very layers only, and may be shared by its ChainID.
@@ -144,6 +145,15 @@ pub fn unpack_overlay(
     overlay::unpack(layer, dir, below, options, progress)
 }
 
+/// Whether the blob of `layer` is what is claimed of it: reads it, and writes nothing.
+///
+/// # Errors
+/// Where it is not; as [`unpack_flat`].
+pub fn verify(layer: &Layer, options: &Options, progress: &Progress) -> Result<()> {
+    let run = run::Run::new(options, progress);
+    work::verify(run.part(layer))
+}
+
 /// Gives the directory `to` the owner, mode, xattrs and times of the directory `from`.
 ///
 /// # Errors
@@ -157,15 +167,25 @@ pub fn copy_root(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
         .context(|| "finishing the root directory")
 }
 
+/// How many layers are in work at the same time. Each has two threads that take turns in waiting
+/// for each other, and about 2 MiB of memory.
+pub fn at_once() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.clamp(1, 8)
+}
+
 /// A mode and an owner that nothing has, so that both will be set.
 const NOT_MADE: (u32, (u32, u32)) = (u32::MAX, (u32::MAX, u32::MAX));
+
+/// How the kernel has a file's own access control list, and what a directory hands down.
+const ACL_XATTRS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
 
 /// Opens a root directory for what comes, and takes from it what its files would inherit:
 /// a group by its set-group-ID bit, and an access control list.
 fn root(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let root = remove::open(dir, b".").context(|| "opening the root directory")?;
+    let root = directories::open_at(dir, c".").context(|| "opening the root directory")?;
     rustix::fs::fchmod(&root, Mode::RWXU).context(|| "changing the root directory's mode")?;
-    for list in ["system.posix_acl_default", "system.posix_acl_access"] {
+    for list in ACL_XATTRS {
         match rustix::fs::fremovexattr(&root, list) {
             Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
             Err(error) => return Err(error).context(|| format!("removing the xattr {list}")),
@@ -176,9 +196,19 @@ fn root(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
 
 /// The root directory of an image without layers.
 fn bare_root(dir: BorrowedFd<'_>, run: &run::Run<'_>) -> Result<()> {
-    let stage = stage::Stage::new(root(dir)?, stage::Target::Flat, stage::Under::Unknown, run)
-        .map_err(failure::Failure::into_error)?;
-    attributes::of_directory(dir, &stage.implied, NOT_MADE, stage.host)
+    let root = root(dir)?;
+    let implied = stage::implied(run.options, run.host()).map_err(failure::Failure::into_error)?;
+    attributes::of_directory(root.as_fd(), &implied, NOT_MADE, run.host())
+}
+
+impl std::fmt::Display for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "layer {} ", self.index + 1)?;
+        match &self.digest {
+            Some(digest) => write!(f, "({digest})"),
+            None => write!(f, "(DiffID {})", self.diff_id),
+        }
+    }
 }
 
 impl std::fmt::Display for Compression {

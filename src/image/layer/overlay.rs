@@ -4,9 +4,8 @@ use super::below::Stack;
 use super::finish::Finish;
 use super::run::Run;
 use super::stage::{Target, Under};
-use super::tree::ROOT;
 use super::work;
-use super::{Applied, Below, Layer, Options, Outcome, Progress};
+use super::{Below, Layer, Options, Outcome, Progress};
 use crate::error::{Context, Result};
 use std::os::fd::BorrowedFd;
 
@@ -24,17 +23,11 @@ pub fn unpack(
         Below::Known(layers) => Under::Known(Stack::layers(layers, options.overlay_xattrs)),
     };
     let root = super::root(dir)?;
-    let Some(staged) = work::stage(layer, root, Target::Overlay, under, &run)? else {
+    let part = run.part(layer);
+    let Some(mut stage) = work::stage(part, root, Target::Overlay, under)? else {
         return Ok(Outcome::NeedsBelow);
     };
-    let mut stage = staged.stage;
-    let applied = Applied {
-        entries: staged.entries,
-        bytes: staged.bytes,
-        self_contained: stage.self_contained,
-        sets_root: stage.sets_root,
-        opaque_root: stage.tree[ROOT].opaque,
-    };
+    let applied = stage.applied();
     Finish {
         implied: stage.implied.clone(),
         host: stage.host,
@@ -43,6 +36,6 @@ pub fn unpack(
     }
     .run()
     .context(|| format!("layer {}", layer.index + 1))?;
-    run.set_done(layer);
+    part.set_done();
     Ok(Outcome::Applied(applied))
 }

@@ -136,14 +136,14 @@ impl Stage<'_> {
 
     /// Makes a directory that has no entry so far.
     fn imply(&mut self, walk: &mut Walk, part: &[u8], origin: Origin, need: Need) -> Attempt<bool> {
-        let depth = self.run.options.limits.depth;
+        let depth = self.part.options.limits.depth;
         if self.tree.path(walk.at).len() >= depth {
             return Err(Failure::rule(format!(
                 "more than {depth} directories deep, the limit"
             )));
         }
         // Nothing counts them but this: a short link may lead deep.
-        self.run.take_entry()?;
+        self.part.take_entry()?;
         let attributes = Attributes {
             mtime: self.mtime,
             ..self.implied.clone()

@@ -1,17 +1,24 @@
 //! What all threads of one unpack share: the options, the counters, and whether to go on.
 
+use super::owner::Host;
 use super::{Layer, Options, Progress};
 use crate::error::{Code, Error, Result};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// One unpack.
 pub struct Run<'a> {
     pub options: &'a Options,
     progress: &'a Progress,
-    host: super::owner::Host,
-    bytes: AtomicU64,
-    entries: AtomicU64,
+    host: Host,
     failed: AtomicBool,
+}
+
+/// One layer's part of it.
+#[derive(Clone, Copy)]
+pub struct Part<'a> {
+    pub options: &'a Options,
+    run: &'a Run<'a>,
+    layer: &'a Layer,
 }
 
 impl<'a> Run<'a> {
@@ -19,46 +26,23 @@ impl<'a> Run<'a> {
         Self {
             options,
             progress,
-            host: super::owner::Host::look(),
-            bytes: AtomicU64::new(0),
-            entries: AtomicU64::new(0),
+            host: Host::look(),
             failed: AtomicBool::new(false),
         }
     }
 
+    /// The part of `layer`.
+    pub fn part(&'a self, layer: &'a Layer) -> Part<'a> {
+        Part {
+            options: self.options,
+            run: self,
+            layer,
+        }
+    }
+
     /// What is known about this process.
-    pub fn host(&self) -> super::owner::Host {
+    pub fn host(&self) -> Host {
         self.host
-    }
-
-    /// Counts bytes of tar against the limit, and is where those who work notice that they
-    /// should not go on.
-    pub fn take_bytes(&self, bytes: u64) -> Result<()> {
-        if self.progress.is_stopped() || self.failed.load(Relaxed) {
-            return Err(Error::new(Code::System, "stopped"));
-        }
-        let limit = self.options.limits.bytes;
-        if self.bytes.fetch_add(bytes, Relaxed) + bytes <= limit {
-            return Ok(());
-        }
-        let message = format!("the layers have more than {limit} bytes, the limit");
-        Err(Error::new(Code::InvalidImage, message))
-    }
-
-    /// Counts an entry against the limit.
-    pub fn take_entry(&self) -> Result<()> {
-        let limit = self.options.limits.entries;
-        if self.entries.fetch_add(1, Relaxed) < limit {
-            return Ok(());
-        }
-        let message = format!("the layers have more than {limit} entries, the limit");
-        Err(Error::new(Code::InvalidImage, message))
-    }
-
-    /// A layer will be read a second time.
-    pub fn give_back(&self, bytes: u64, entries: u64) {
-        self.bytes.fetch_sub(bytes, Relaxed);
-        self.entries.fetch_sub(entries, Relaxed);
     }
 
     /// One has failed: the others need not go on.
@@ -69,21 +53,56 @@ impl<'a> Run<'a> {
     pub fn has_failed(&self) -> bool {
         self.failed.load(Relaxed)
     }
+}
 
-    pub fn set_read(&self, layer: &Layer, read: u64) {
-        if let Some(progress) = self.progress.layer(layer.index) {
+impl<'a> Part<'a> {
+    pub fn layer(&self) -> &'a Layer {
+        self.layer
+    }
+
+    /// What is known about this process.
+    pub fn host(&self) -> Host {
+        self.run.host
+    }
+
+    /// Counts bytes against the limit, and is where those who work notice that they should not go
+    /// on.
+    pub fn take_bytes(&self, bytes: u64) -> Result<()> {
+        if self.run.progress.is_stopped() || self.run.has_failed() {
+            return Err(Error::new(Code::System, "stopped"));
+        }
+        self.take(bytes, 0)
+    }
+
+    /// Counts an entry against the limit.
+    pub fn take_entry(&self) -> Result<()> {
+        self.take(0, 1)
+    }
+
+    fn take(&self, bytes: u64, entries: u64) -> Result<()> {
+        let limits = self.options.limits;
+        self.run.progress.take(limits, self.layer, bytes, entries)
+    }
+
+    /// The layer will be read a second time.
+    pub fn give_back(&self) {
+        self.run.progress.give_back(self.layer);
+    }
+
+    /// How many bytes and entries of the layer were counted.
+    pub fn taken(&self) -> (u64, u64) {
+        let progress = self.run.progress.layer(self.layer.index);
+        progress.map_or((0, 0), |layer| (layer.bytes(), layer.entries()))
+    }
+
+    pub fn set_read(&self, read: u64) {
+        if let Some(progress) = self.run.progress.layer(self.layer.index) {
             progress.set_read(read);
         }
     }
 
-    pub fn set_entries(&self, layer: &Layer, entries: u64) {
-        if let Some(progress) = self.progress.layer(layer.index) {
-            progress.set_entries(entries);
-        }
-    }
-
-    pub fn set_done(&self, layer: &Layer) {
-        if let Some(progress) = self.progress.layer(layer.index) {
+    pub fn set_done(&self) {
+        if let Some(progress) = self.run.progress.layer(self.layer.index) {
             progress.set_done();
         }
     }

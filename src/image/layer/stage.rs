@@ -10,11 +10,12 @@ use super::failure::{Attempt, Failure};
 use super::name::{self, Last};
 use super::owner::Host;
 use super::resolve::Need;
-use super::run::Run;
+use super::run::Part;
 use super::tree::{Attributes, DirId, Origin, ROOT, Tree};
-use super::{NOT_MADE, remove};
+use super::{ACL_XATTRS, Applied, NOT_MADE, Options, Owner, acl};
 use crate::error::Context;
-use crate::image::tar::{Entry, Kind, Reader, Time};
+use crate::image::remove;
+use crate::image::tar::{Acls, Entry, Kind, Reader, Time};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 use std::io::BufRead;
@@ -47,7 +48,7 @@ pub enum Target {
 /// A layer on its way to disk.
 pub struct Stage<'a> {
     pub tree: Tree,
-    pub run: &'a Run<'a>,
+    pub part: Part<'a>,
     pub host: Host,
     pub target: Target,
     pub under: Under<'a>,
@@ -64,20 +65,24 @@ pub struct Stage<'a> {
     path: Vec<u8>,
 }
 
+/// What a directory has that nothing is said about.
+pub fn implied(options: &Options, host: Host) -> Attempt<Attributes> {
+    Ok(Attributes {
+        mode: 0o755,
+        owner: options.owner.store(0, 0, host).map_err(Failure::rule)?,
+        ..Attributes::default()
+    })
+}
+
 impl<'a> Stage<'a> {
     /// Into the empty directory `root`.
-    pub fn new(root: OwnedFd, target: Target, under: Under<'a>, run: &'a Run<'a>) -> Attempt<Self> {
-        let host = run.host();
-        let owner = run.options.owner.store(0, 0, host).map_err(Failure::rule)?;
-        let implied = Attributes {
-            mode: 0o755,
-            owner,
-            ..Attributes::default()
-        };
+    pub fn new(root: OwnedFd, target: Target, under: Under<'a>, part: Part<'a>) -> Attempt<Self> {
+        let host = part.host();
+        let implied = implied(part.options, host)?;
         Ok(Self {
             // Of no mode and owner that it could have, so that it gets what it should have.
             tree: Tree::new(root, Origin::Implied, implied.clone(), NOT_MADE),
-            run,
+            part,
             host,
             target,
             under,
@@ -92,6 +97,18 @@ impl<'a> Stage<'a> {
         })
     }
 
+    /// What became of the layer so far.
+    pub fn applied(&self) -> Applied {
+        let (bytes, entries) = self.part.taken();
+        Applied {
+            entries,
+            bytes,
+            self_contained: self.self_contained,
+            sets_root: self.sets_root,
+            opaque_root: self.tree[ROOT].opaque,
+        }
+    }
+
     /// Writes one entry.
     pub fn apply<R: BufRead>(
         &mut self,
@@ -104,7 +121,7 @@ impl<'a> Stage<'a> {
             self.tree[ROOT].attributes.mtime = entry.mtime;
         }
         let mut path = std::mem::take(&mut self.path);
-        let depth = self.run.options.limits.depth;
+        let depth = self.part.options.limits.depth;
         let result = match name::normalize(&entry.path, depth, &mut path) {
             Ok(()) => self.apply_at(&path, entry, reader),
             Err(rule) => Err(Failure::rule(rule)),
@@ -150,8 +167,9 @@ impl<'a> Stage<'a> {
 
     /// The attributes of an entry, as they are stored. Takes its xattrs.
     pub(super) fn attributes(&self, entry: &mut Entry) -> Attempt<Attributes> {
-        let owner = &self.run.options.owner;
+        let owner = &self.part.options.owner;
         let mut xattrs = std::mem::take(&mut entry.xattrs);
+        self.take_acls(entry, &mut xattrs)?;
         xattrs.retain(|(name, _)| !attributes::is_overlays(name));
         for (name, value) in &mut xattrs {
             if value.len() > XATTR_MAX {
@@ -170,6 +188,40 @@ impl<'a> Stage<'a> {
             mtime: entry.mtime,
             xattrs,
         })
+    }
+
+    /// Makes xattrs of an entry's access control lists, as far as it can have them.
+    fn take_acls(&self, entry: &mut Entry, xattrs: &mut Vec<(Vec<u8>, Vec<u8>)>) -> Attempt<()> {
+        let Acls { access, default } = std::mem::take(&mut entry.acls);
+        let lists = match entry.kind {
+            Kind::Symlink => [None, None],
+            Kind::Directory => [access, default],
+            _ => [access, None],
+        };
+        // To one id, other ids are nothing.
+        if self.part.options.owner == Owner::Caller {
+            return Ok(());
+        }
+        for (name, text) in ACL_XATTRS.into_iter().zip(lists) {
+            // An empty one takes back what a global header said.
+            let Some(text) = text.filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            if xattrs.iter().any(|(has, _)| has == name.as_bytes()) {
+                continue;
+            }
+            match acl::from_text(&text) {
+                Ok(value) => xattrs.push((name.as_bytes().to_vec(), value)),
+                Err(acl::Fault::Name(who)) => log::warn!(
+                    "{}: its access control list is left out: it names {who:?}, and no number",
+                    entry.path.escape_ascii()
+                ),
+                Err(acl::Fault::Malformed) => {
+                    return Err(Failure::rule("an access control list that is none"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// As [`Stage::attributes`]; a directory's are kept until the end.
@@ -232,7 +284,7 @@ impl<'a> Stage<'a> {
             }
             Some(_) => {
                 self.tree.forget(dir, name);
-                remove::tree(handle.as_fd(), name).context(|| "replacing it")?;
+                remove::entry(handle.as_fd(), name).context(|| "replacing it")?;
             }
             None => {
                 self.tree[dir].copied.remove(name);

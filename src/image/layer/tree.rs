@@ -4,6 +4,7 @@
 //! What is not in here is not a directory. No path is ever looked up: a directory is opened
 //! below its parent, by one name, without following a link.
 
+use crate::directories;
 use crate::error::{Context, Result};
 use crate::image::tar::Time;
 use rustix::fs::{Mode, OFlags};
@@ -141,9 +142,26 @@ impl Tree {
         self[dir].children.get(name).copied()
     }
 
-    /// All directories in `dir`.
-    pub fn children(&self, dir: DirId) -> impl Iterator<Item = (&[u8], DirId)> {
-        self[dir].children.iter().map(|(name, id)| (&**name, *id))
+    /// All directories in `dir`, for who changes the tree meanwhile.
+    pub fn subdirectories(&self, dir: DirId) -> Vec<(Box<[u8]>, DirId)> {
+        let children = self[dir].children.iter();
+        children.map(|(name, id)| (name.clone(), *id)).collect()
+    }
+
+    /// `dir` and all directories below it, each before those in it.
+    pub fn subtree(&self, dir: DirId) -> Vec<DirId> {
+        let mut all = Vec::new();
+        let mut todo = vec![dir];
+        while let Some(dir) = todo.pop() {
+            all.push(dir);
+            todo.extend(self[dir].children.values());
+        }
+        all
+    }
+
+    /// The name of `dir` in its parent.
+    pub fn name(&self, dir: DirId) -> &[u8] {
+        &self[dir].name
     }
 
     /// The directory that `dir` is in; the root is in itself.
@@ -194,7 +212,7 @@ impl Tree {
 
     /// Whether `dir` or something in it was taken for a directory below.
     pub fn has_assumed(&self, dir: DirId) -> bool {
-        self[dir].assumed || self.children(dir).any(|(_, child)| self.has_assumed(child))
+        self.subtree(dir).iter().any(|dir| self[*dir].assumed)
     }
 
     /// A descriptor of `dir`, for working in it.
@@ -218,6 +236,18 @@ impl Tree {
             self.keep(id, &handle);
         }
         Ok(handle)
+    }
+
+    /// A descriptor of `dir` for reading it, or changing it.
+    pub fn reader(&mut self, dir: DirId) -> Result<OwnedFd> {
+        let opened = match dir {
+            ROOT => directories::open_at(&*self.open(ROOT)?, c"."),
+            _ => {
+                let parent = self.open(self[dir].parent)?;
+                directories::open_at(&*parent, self.name(dir))
+            }
+        };
+        opened.context(|| "opening a directory")
     }
 
     fn keep(&mut self, dir: DirId, handle: &Arc<OwnedFd>) {

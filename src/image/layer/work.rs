@@ -1,40 +1,65 @@
 //! All of the work on one layer: two threads, one of which is the caller's.
 
-use super::Layer;
 use super::failure::{Attempt, Failure};
 use super::feed;
-use super::run::Run;
+use super::run::Part;
 use super::stage::{Stage, Target, Under};
 use crate::error::{Code, Context, Error, Result};
 use crate::image::tar::{Entry, Reader};
 use std::os::fd::OwnedFd;
 
-/// A layer that is written and verified, but for its directories' attributes.
-pub struct Staged<'a> {
-    pub stage: Stage<'a>,
-    pub entries: u64,
-    pub bytes: u64,
-}
-
-/// Writes `layer` into the empty directory `root`. None where what is below has to be known.
+/// Writes a layer into the empty directory `root`, and verifies it; all but its directories'
+/// attributes. None where what is below has to be known.
 ///
 /// # Errors
 /// Where the layer is not what it should be, or cannot be written.
 pub fn stage<'a>(
-    layer: &Layer,
+    part: Part<'a>,
     root: OwnedFd,
     target: Target,
     under: Under<'a>,
-    run: &'a Run<'a>,
-) -> Result<Option<Staged<'a>>> {
+) -> Result<Option<Stage<'a>>> {
+    match both(part, |feed| write(part, feed, root, target, under)) {
+        Err(Failure::NeedsBelow) => {
+            part.give_back();
+            Ok(None)
+        }
+        Err(failure) => Err(failure.into_error()).context(|| part.layer().to_string()),
+        Ok(mut staged) => {
+            // It may wait for long, and many with it.
+            staged.tree.close();
+            Ok(Some(staged))
+        }
+    }
+}
+
+/// Verifies a layer, and writes nothing. Nothing of it is counted at the end.
+///
+/// # Errors
+/// Where it is not what is claimed.
+pub fn verify(part: Part<'_>) -> Result<()> {
+    let layer = part.layer();
+    let result = both(part, |feed| {
+        let feed = Reader::new(feed).finish().map_err(Failure::from)?;
+        Ok(feed.verify(layer)?)
+    });
+    part.give_back();
+    result
+        .map_err(Failure::into_error)
+        .context(|| layer.to_string())
+}
+
+/// Lets one thread decompress, and `work` have what it gives.
+fn both<T>(part: Part<'_>, work: impl FnOnce(feed::Feed) -> Attempt<T>) -> Attempt<T> {
+    let layer = part.layer();
     let (source, feed) = feed::pair(layer);
-    let (decoded, written) = std::thread::scope(|scope| {
+    let (decoded, done) = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name(format!("layer {}", layer.index + 1));
-        match thread.spawn_scoped(scope, || source.run(layer, run)) {
+        match thread.spawn_scoped(scope, || source.run(part)) {
             Ok(decoder) => {
-                let written = write(layer, feed, root, target, under, run);
+                let done = work(feed);
                 let panicked = || Err(Error::new(Code::System, "the decompressing thread died"));
-                (decoder.join().unwrap_or_else(|_| panicked()), written)
+                (decoder.join().unwrap_or_else(|_| panicked()), done)
             }
             Err(error) => (
                 Err(Error::system("starting a thread", error)),
@@ -42,45 +67,31 @@ pub fn stage<'a>(
             ),
         }
     });
-    let named = || match &layer.digest {
-        Some(digest) => format!("layer {} ({digest})", layer.index + 1),
-        None => format!("layer {} (DiffID {})", layer.index + 1, layer.diff_id),
-    };
-    match (decoded, written) {
-        (decoded, Err(Failure::NeedsBelow)) => {
-            run.give_back(decoded.unwrap_or(0), 0);
-            Ok(None)
-        }
+    match (decoded, done) {
         // Where the tar could not be read on, the reason is the other half's.
-        (Err(error), Err(Failure::Feed)) | (Err(error), Ok(_)) => Err(error).context(named),
-        (_, Err(failure)) => Err(failure.into_error()).context(named),
-        (Ok(_), Ok(staged)) => Ok(Some(staged)),
+        (Err(error), Err(Failure::Feed) | Ok(_)) => Err(error.into()),
+        (_, done) => done,
     }
 }
 
 fn write<'a>(
-    layer: &Layer,
+    part: Part<'a>,
     feed: feed::Feed,
     root: OwnedFd,
     target: Target,
     under: Under<'a>,
-    run: &'a Run<'a>,
-) -> Attempt<Staged<'a>> {
-    let mut stage = Stage::new(root, target, under, run)?;
+) -> Attempt<Stage<'a>> {
+    let mut stage = Stage::new(root, target, under, part)?;
     let mut reader = Reader::new(feed);
     let mut entry = Entry::default();
     let mut entries = 0;
-    let mut bytes = 0;
     let mut one = || -> Attempt<bool> {
         if !reader.next(&mut entry)? {
             return Ok(false);
         }
-        run.take_entry()?;
+        part.take_entry()?;
         stage.apply(&mut entry, &mut reader, entries == 0)?;
         entries += 1;
-        if entries % 64 == 0 {
-            run.set_entries(layer, entries);
-        }
         Ok(true)
     };
     let result = loop {
@@ -90,11 +101,12 @@ fn write<'a>(
             Err(failure) => break Err(failure),
         }
     };
-    let result = match result {
-        Ok(()) => reader.finish().map_err(Failure::from).and_then(|feed| {
-            bytes = feed.verify(layer)?;
-            Ok(())
-        }),
+    match result {
+        Ok(()) => {
+            let feed = reader.finish().map_err(Failure::from)?;
+            feed.verify(part.layer())?;
+            Ok(stage)
+        }
         Err(failure @ (Failure::Feed | Failure::NeedsBelow)) => Err(failure),
         Err(failure) => {
             let error = failure.into_error();
@@ -105,15 +117,5 @@ fn write<'a>(
             };
             Err(Failure::Other(error.context(context)))
         }
-    };
-    run.set_entries(layer, entries);
-    if matches!(result, Err(Failure::NeedsBelow)) {
-        run.give_back(0, entries + 1);
     }
-    result?;
-    Ok(Staged {
-        stage,
-        entries,
-        bytes,
-    })
 }

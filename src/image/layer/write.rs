@@ -6,9 +6,10 @@ use super::below::Found;
 use super::failure::{Attempt, Failure};
 use super::name;
 use super::resolve::Need;
+use super::run::Part;
 use super::stage::{Stage, Target, Under};
 use super::tree::{Attributes, DirId, Origin, ROOT};
-use crate::error::Context;
+use crate::error::{Context, Result};
 use crate::image::tar::{Device, Entry, Kind, Reader, Segment};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
@@ -108,7 +109,7 @@ impl Stage<'_> {
             ));
         }
         let attributes = self.attributes(entry)?;
-        match self.run.options.devices {
+        match self.part.options.devices {
             Devices::Make => {
                 let number = rustix::fs::makedev(device.major, device.minor);
                 self.node(dir, name, kind, number, &attributes)
@@ -151,7 +152,7 @@ impl Stage<'_> {
 
     fn hard_link(&mut self, dir: DirId, name: &[u8], target: &[u8]) -> Attempt<()> {
         let mut path = Vec::new();
-        name::normalize(target, self.run.options.limits.depth, &mut path)
+        name::normalize(target, self.part.options.limits.depth, &mut path)
             .map_err(|rule| Failure::rule(format!("a hard link to {rule}")))?;
         let (parent, last) = name::parent(&path);
         if last.is_empty() {
@@ -239,6 +240,7 @@ impl Stage<'_> {
 
     /// Copies a file from below, for it to be changed here: its content, or the names it has.
     fn copy_up(&mut self, dir: DirId, name: &[u8], found: &Found) -> Attempt<()> {
+        self.part.take_entry()?;
         let path = attributes::path_of(&found.dir, name);
         let attributes = attributes::read(&found.stat, &path)?;
         match found.kind() {
@@ -247,7 +249,7 @@ impl Stage<'_> {
                 let source = rustix::fs::openat(&found.dir, name, flags, Mode::empty())
                     .context(|| "opening a file below")?;
                 let file = self.new_file(dir, name, &attributes)?;
-                copy_content(&source, &file, &found.stat)
+                copy_content(&source, &file, &found.stat, self.part)
                     .context(|| "copying a file from below")?;
                 attributes::of_file(file.as_fd(), &attributes, self.host)?;
                 Ok(())
@@ -302,9 +304,10 @@ fn write_sparse<R: BufRead>(
 }
 
 /// Copies what is not a hole.
-fn copy_content(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> std::io::Result<()> {
+fn copy_content(from: &OwnedFd, to: &OwnedFd, stat: &Stat, part: Part<'_>) -> Result<()> {
+    let doing = || "copying its bytes";
     let size = u64::try_from(stat.st_size).unwrap_or(0);
-    rustix::fs::ftruncate(to, size)?;
+    rustix::fs::ftruncate(to, size).context(doing)?;
     let mut buffer = vec![0; 64 << 10];
     let mut end = 0;
     while end < size {
@@ -312,19 +315,21 @@ fn copy_content(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> std::io::Result<()
             Ok(start) => start,
             // Nothing but a hole.
             Err(Errno::NXIO) => return Ok(()),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error).context(doing),
         };
-        end = rustix::fs::seek(from, SeekFrom::Hole(start))?;
+        end = rustix::fs::seek(from, SeekFrom::Hole(start)).context(doing)?;
         let mut at = start;
         while at < end {
             let wanted = usize::try_from(end - at).map_or(buffer.len(), |n| n.min(buffer.len()));
-            let read = rustix::io::pread(from, &mut buffer[..wanted], at)?;
+            let read = rustix::io::pread(from, &mut buffer[..wanted], at).context(doing)?;
             if read == 0 {
                 return Ok(());
             }
+            part.take_bytes(read as u64)?;
             let mut done = 0;
             while done < read {
-                done += rustix::io::pwrite(to, &buffer[done..read], at + done as u64)?;
+                let rest = &buffer[done..read];
+                done += rustix::io::pwrite(to, rest, at + done as u64).context(doing)?;
             }
             at += read as u64;
         }

@@ -3,6 +3,7 @@
 
 use crate::error::{Code, Context, Error, Result};
 use crate::image::blob::Blob;
+use crate::image::digest::{Algorithm, Digest};
 use crate::image::document::invalid;
 use crate::image::layer::Limits;
 use crate::image::tar::{Entry, Fault, Kind, Reader};
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// More files than an archive of many images has: what is known of them is kept in memory.
+/// More files than an archive of many images has. Of each, less than 100 bytes are kept in memory.
 const ENTRIES: usize = 1 << 20;
 
 /// How many links lead to one file at most.
@@ -26,8 +27,20 @@ const LINKS: usize = 16;
 #[derive(Debug)]
 pub struct Archive {
     file: Arc<File>,
-    /// By their names without "./".
-    places: HashMap<Vec<u8>, Place>,
+    places: HashMap<Name, Place>,
+}
+
+/// A file's name without "./", or what stands for it: a name may be long, and there may be many,
+/// but only those matter that somebody asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Name(u128);
+
+impl Name {
+    fn of(name: &[u8]) -> Self {
+        let digest = Digest::of(Algorithm::Sha256, name);
+        // The hex digits of half a digest: they fit.
+        Self(u128::from_str_radix(&digest.hex()[..32], 16).unwrap_or_default())
+    }
 }
 
 #[derive(Debug)]
@@ -37,7 +50,7 @@ enum Place {
         len: u64,
     },
     /// The same as the file of this name: layers that several images share.
-    Link(Vec<u8>),
+    Link(Name),
 }
 
 impl Archive {
@@ -45,8 +58,8 @@ impl Archive {
     ///
     /// # Errors
     /// Where it is no tar archive.
-    pub fn open(file: File) -> Result<Self> {
-        let file = Arc::new(decompressed(file)?);
+    pub fn open(file: File, limits: Limits) -> Result<Self> {
+        let file = Arc::new(decompressed(file, limits)?);
         let places = walk(&file)?;
         Ok(Self { file, places })
     }
@@ -56,24 +69,23 @@ impl Archive {
     /// # Errors
     /// Where links lead nowhere.
     pub fn get(&self, name: &str) -> Result<Option<Blob>> {
-        let mut name = name.as_bytes();
+        let mut place = Name::of(name.as_bytes());
         for _ in 0..LINKS {
-            match self.places.get(name) {
+            match self.places.get(&place) {
                 None => return Ok(None),
                 Some(Place::Data { offset, len }) => {
                     return Ok(Some(Blob::part(Arc::clone(&self.file), *offset, *len)));
                 }
-                Some(Place::Link(target)) => name = target,
+                Some(Place::Link(target)) => place = *target,
             }
         }
-        let name = String::from_utf8_lossy(name);
         Err(invalid(format!(
             "the archive's {name} is a link without end"
         )))
     }
 }
 
-fn walk(file: &Arc<File>) -> Result<HashMap<Vec<u8>, Place>> {
+fn walk(file: &Arc<File>) -> Result<HashMap<Name, Place>> {
     let position = Rc::new(Position::default());
     let mut reader = Reader::new(Input {
         file: Arc::clone(file),
@@ -102,10 +114,11 @@ fn walk(file: &Arc<File>) -> Result<HashMap<Vec<u8>, Place>> {
                     len: entry.size,
                 })
             }
-            Kind::HardLink => normal(&[], &entry.link).map(Place::Link),
-            Kind::Symlink => normal(parent(&name), &entry.link).map(Place::Link),
+            Kind::HardLink => link(&[], &entry.link),
+            Kind::Symlink => link(parent(&name), &entry.link),
             _ => None,
         };
+        let name = Name::of(&name);
         // Of several entries of one name the last one counts, as with tar.
         match place {
             Some(place) => places.insert(name, place),
@@ -116,6 +129,11 @@ fn walk(file: &Arc<File>) -> Result<HashMap<Vec<u8>, Place>> {
         }
     }
     Ok(places)
+}
+
+fn link(from: &[u8], target: &[u8]) -> Option<Place> {
+    let target = normal(from, target)?;
+    Some(Place::Link(Name::of(&target)))
 }
 
 fn parent(name: &[u8]) -> &[u8] {
@@ -191,11 +209,12 @@ impl BufRead for Input {
 }
 
 /// The archive itself, where it is compressed.
-fn decompressed(file: File) -> Result<File> {
+fn decompressed(file: File, limits: Limits) -> Result<File> {
     let mut magic = [0; 4];
     let doing = || "decompressing the archive";
     let read = file.read_at(&mut magic, 0).context(doing)?;
-    let input: Box<dyn Read> = match &magic[..read] {
+    let size = file.metadata().context(doing)?.len();
+    let mut input: Box<dyn Read> = match &magic[..read] {
         [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(file)),
         // A frame, or one to be skipped before it.
         [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
@@ -210,13 +229,27 @@ fn decompressed(file: File) -> Result<File> {
         .context(|| format!("making a temporary file in {}", directory.display()))
         .map_err(|error| error.hint("TMPDIR says where"))?;
     let mut output = File::from(output);
-    let limit = Limits::default().bytes;
-    let written = io::copy(&mut input.take(limit + 1), &mut output).context(doing)?;
-    if written > limit {
-        let message = format!("{}: it has more than {limit} bytes", doing());
-        return Err(Error::new(Code::InvalidImage, message));
+    let (limit, error) = bound(size, limits);
+    let written = io::copy(&mut (&mut input).take(limit), &mut output).context(doing)?;
+    // Is there more?
+    if written == limit && input.read(&mut [0]).context(doing)? > 0 {
+        return Err(error.context(doing()));
     }
     Ok(output)
+}
+
+/// How long what is decompressed from `size` bytes may be, and what is wrong with what is longer.
+fn bound(size: u64, limits: Limits) -> (u64, Error) {
+    let by_ratio = size.saturating_mul(limits.ratio).max(Limits::RATIO_FROM);
+    let (limit, message, flag) = if by_ratio < limits.bytes {
+        let message = format!("it is compressed more than {} times", limits.ratio);
+        (by_ratio, message, "--max-ratio")
+    } else {
+        let message = format!("it has more than {} bytes", limits.bytes);
+        (limits.bytes, message, "--max-bytes")
+    };
+    let error = Error::new(Code::InvalidImage, format!("{message}, the limit"));
+    (limit, error.hint(format!("raise it with {flag}")))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What `docker save` writes: manifest.json names configs and layers by their files. Nothing in
-//! it has a digest but the layers' DiffIDs, which the config has; the config's own is the id.
+//! What `docker save` writes: manifest.json names configs and layers by their files. Nothing need
+//! have a digest but the layers' DiffIDs, which the config has; the config's own is the id.
 
 use super::files::Files;
 use super::select::{Candidate, list};
@@ -113,11 +113,7 @@ impl Archive {
         let name = inside(&entry.config)?;
         let text = self.files.text(name, self.json_limit)?;
         let id = digest_of(&text);
-        // Newer versions of Docker keep everything as an OCI layout does; what is named by its
-        // digest there must have it.
-        if let Some(claimed) = name.strip_prefix("blobs/sha256/")
-            && claimed != id.hex()
-        {
+        if claimed(name)?.is_some_and(|claimed| claimed != id) {
             return Err(invalid(format!("{name}: its digest is {id}")));
         }
         let config = Config::read(&text, entry.layers.len()).context(|| name.to_owned())?;
@@ -129,7 +125,7 @@ impl Archive {
         let blob = blob.ok_or_else(|| invalid(format!("{name} is missing")))?;
         Ok(Layer {
             index,
-            digest: None,
+            digest: claimed(name)?,
             size: blob.len(),
             diff_id: diff_id.clone(),
             compression: Compression::Unlabelled,
@@ -166,6 +162,13 @@ fn full_name(name: &str) -> String {
         .is_some_and(|last| last.contains(':'));
     let latest = if has_tag { "" } else { ":latest" };
     format!("{registry}/{library}{rest}{latest}")
+}
+
+/// Newer versions of Docker keep everything as an OCI layout does; what is named by its digest
+/// there must have it.
+fn claimed(name: &str) -> Result<Option<Digest>> {
+    let hex = name.strip_prefix("blobs/sha256/");
+    hex.map(|hex| format!("sha256:{hex}").parse()).transpose()
 }
 
 /// A file's name, where it leads to no other directory than the archive's own.

@@ -4,6 +4,7 @@ use super::archive::Archive;
 use crate::error::{Context, Error, Result};
 use crate::image::blob::Blob;
 use crate::image::document::invalid;
+use crate::image::layer::Limits;
 use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -25,13 +26,13 @@ impl Files {
     ///
     /// # Errors
     /// Where it is neither.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path, limits: Limits) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let place = rustix::fs::open(path, flags, Mode::empty()).context(|| "opening it")?;
         let stat = rustix::fs::fstat(&place).context(|| "looking at it")?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => Ok(Self::Directory(place)),
-            FileType::RegularFile => Archive::open(reopen(&place)?).map(Self::Archive),
+            FileType::RegularFile => Archive::open(reopen(&place)?, limits).map(Self::Archive),
             _ => Err(invalid("it is neither a directory nor a regular file")),
         }
     }

@@ -12,7 +12,7 @@ pub use select::Candidate;
 
 use super::digest::{Algorithm, Digest};
 use super::document::{Config, invalid};
-use super::layer::{Compression, Layer};
+use super::layer::{Compression, Layer, Limits};
 use super::platform::Platform;
 use crate::error::{Context, Result};
 use files::Files;
@@ -27,6 +27,8 @@ pub struct Choice {
     pub platform: Option<Platform>,
     /// The most of one JSON document that is read.
     pub json_limit: u64,
+    /// How much an archive may be that is compressed as a whole.
+    pub limits: Limits,
 }
 
 impl Default for Choice {
@@ -34,6 +36,7 @@ impl Default for Choice {
         Self {
             platform: None,
             json_limit: JSON_LIMIT,
+            limits: Limits::default(),
         }
     }
 }
@@ -69,9 +72,10 @@ impl Source {
     ///
     /// # Errors
     /// Where it is not what the reference says, or nothing known.
-    pub fn open(reference: &Reference, json_limit: u64) -> Result<Self> {
+    pub fn open(reference: &Reference, choice: &Choice) -> Result<Self> {
+        let json_limit = choice.json_limit;
         let opening = || format!("opening the image {}", reference.path.display());
-        let files = Files::open(&reference.path).context(opening)?;
+        let files = Files::open(&reference.path, choice.limits).context(opening)?;
         let has = |name: &str| files.has(name);
         let is_layout = match reference.transport {
             Some(Transport::Oci | Transport::OciArchive) => true,
@@ -140,7 +144,7 @@ impl Source {
 /// # Errors
 /// See [`Source::open`] and [`Source::image`].
 pub fn find(reference: &Reference, choice: &Choice) -> Result<Image> {
-    let source = Source::open(reference, choice.json_limit)?;
+    let source = Source::open(reference, choice)?;
     let mut image = source
         .image(reference.tag.as_ref(), choice)
         .context(|| format!("the image {reference}"))?;

@@ -1,11 +1,11 @@
 //! Which images the store has the layers of, and removing what nobody needs.
 
-use super::remove::remove_or_warn;
 use super::staging::{self, Staging};
 use super::{Bundle, InUse, Prepared, Store};
 use crate::error::{Context, Result};
 use crate::image::digest::Digest;
 use crate::image::platform::Platform;
+use crate::image::remove::remove_or_warn;
 use crate::image::source::Image;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

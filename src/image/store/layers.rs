@@ -1,18 +1,18 @@
 //! The layers of the store: finding them, and unpacking what is missing, each once.
 
-use super::remove::remove_tree;
 use super::staging::Staging;
-use super::{InUse, Store, open_lock};
+use super::{InUse, Store, open_lock, remove_tree};
+use crate::directories;
 use crate::error::{Code, Context, Error, Result};
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::layer::{
-    Applied, Below, Devices, Layer, Options, Outcome, OverlayXattrs, Owner, Progress,
-    unpack_overlay,
+    Applied, Below, Devices, Layer, Options, Outcome, OverlayXattrs, Owner, Progress, at_once,
+    unpack_overlay, verify,
 };
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::num::NonZero;
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -28,9 +28,9 @@ pub struct StoredLayer {
     pub key: String,
     /// Of its tar.
     pub diff_id: Digest,
-    /// How many entries it has.
+    /// What it counts against an image's limits: see [`Applied`].
     pub entries: u64,
-    /// How long its tar is.
+    /// See [`Applied`].
     pub bytes: u64,
     /// It is the same on top of any other layers.
     pub self_contained: bool,
@@ -38,6 +38,9 @@ pub struct StoredLayer {
     pub sets_root: bool,
     /// See [`Applied`].
     pub opaque_root: bool,
+    /// The blobs of which it is known that they unpack to it.
+    #[serde(default)]
+    blobs: BTreeSet<Digest>,
     /// As long as it may not be on the disk yet: since which boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unsynced_since_boot: Option<String>,
@@ -47,6 +50,14 @@ impl StoredLayer {
     /// Its directory, in the store.
     pub fn tree(&self) -> PathBuf {
         Path::new("layers").join(&self.key).join(TREE)
+    }
+
+    /// Whether the layer's blob is known to be this. Otherwise an image could have what it does
+    /// not bring, by claiming its DiffID.
+    fn is_proven(&self, layer: &Layer) -> bool {
+        let length_is_right = layer.blob.len() == layer.size;
+        let digest = layer.digest.as_ref();
+        length_is_right && digest.is_some_and(|digest| self.blobs.contains(digest))
     }
 }
 
@@ -102,7 +113,7 @@ impl Store {
         let jobs = jobs(layers);
         let mut found: Vec<Option<StoredLayer>> = jobs
             .iter()
-            .map(|job| work.find(job))
+            .map(|job| work.find_proven(job))
             .collect::<Result<_>>()?;
         if found.iter().any(Option::is_none) {
             super::staging::clean(&self.path.join("staging"), "");
@@ -217,6 +228,23 @@ impl Work<'_> {
         Ok(self.read(&self.key(&job.chain_id))?.filter(is_it))
     }
 
+    /// The layer, where the store has it and its blob need not be looked at.
+    fn find_proven(&self, job: &Job<'_>) -> Result<Option<StoredLayer>> {
+        let found = self.find(job)?.filter(|found| found.is_proven(job.layer));
+        if let Some(found) = &found {
+            self.count(job, found)?;
+        }
+        Ok(found)
+    }
+
+    /// What is there counts as if it had been unpacked: an image is within its limits or not,
+    /// whatever the store has.
+    fn count(&self, job: &Job<'_>, found: &StoredLayer) -> Result<()> {
+        let limits = self.options.limits;
+        self.progress
+            .take(limits, job.layer, found.bytes, found.entries)
+    }
+
     fn read(&self, key: &str) -> Result<Option<StoredLayer>> {
         let path = self.store.layers().join(key).join(RECORD);
         let doing = || format!("reading {}", path.display());
@@ -242,8 +270,7 @@ impl Work<'_> {
     ) -> Result<()> {
         let mut missing: Vec<usize> = (0..jobs.len()).filter(|&at| found[at].is_none()).collect();
         missing.sort_by_key(|&at| jobs[at].layer.size);
-        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = threads.min(missing.len());
+        let threads = at_once().min(missing.len());
         let todo = Mutex::new(missing);
         let results = Mutex::new(Vec::new());
         // A thread that panicked has said why, and the scope passes it on.
@@ -298,6 +325,8 @@ impl Work<'_> {
     fn unpack(&self, job: &Job<'_>, below: Below<'_>) -> Result<Option<StoredLayer>> {
         let _lock = self.lock(job)?;
         if let Some(layer) = self.find(job)? {
+            let layer = self.prove(job, layer)?;
+            self.count(job, &layer)?;
             self.progress.layers()[job.layer.index].set_done();
             return Ok(Some(layer));
         }
@@ -320,6 +349,19 @@ impl Work<'_> {
         }
     }
 
+    /// Sees to it that the layer's blob is what `found` was unpacked from, or another form of it.
+    fn prove(&self, job: &Job<'_>, mut found: StoredLayer) -> Result<StoredLayer> {
+        if found.is_proven(job.layer) {
+            return Ok(found);
+        }
+        verify(job.layer, self.options, self.progress)?;
+        if let Some(digest) = &job.layer.digest {
+            found.blobs.insert(digest.clone());
+            write(&found, &self.store.layers().join(&found.key))?;
+        }
+        Ok(found)
+    }
+
     /// Gives a complete layer its name.
     fn publish(&self, job: &Job<'_>, staging: Staging, applied: Applied) -> Result<StoredLayer> {
         let digest = match applied.self_contained {
@@ -334,6 +376,7 @@ impl Work<'_> {
             self_contained: applied.self_contained,
             sets_root: applied.sets_root,
             opaque_root: applied.opaque_root,
+            blobs: job.layer.digest.iter().cloned().collect(),
             unsynced_since_boot: Some(self.boot.clone()),
         };
         write(&layer, staging.path())?;
@@ -395,7 +438,5 @@ fn write(layer: &StoredLayer, directory: &Path) -> Result<()> {
 }
 
 fn open(directory: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(directory, flags, Mode::empty())
-        .context(|| format!("opening {}", directory.display()))
+    directories::open(directory).context(|| format!("opening {}", directory.display()))
 }

@@ -17,13 +17,12 @@
 mod bundles;
 mod images;
 mod layers;
-mod remove;
 pub mod staging;
 
+pub use super::remove::remove_tree;
 pub use bundles::Bundle;
 pub use images::{Collected, StoredImage};
 pub use layers::{Prepared, StoredLayer};
-pub use remove::remove_tree;
 
 use crate::error::{Code, Context, Error, Result};
 use rustix::fs::{FlockOperation, Mode, OFlags};

@@ -2,9 +2,10 @@
 //! it, and whoever finds one that nobody locks removes it.
 
 use super::random_name;
-use super::remove::remove_or_warn;
+use crate::directories;
 use crate::error::{Context, Error, Result};
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use crate::image::remove::remove_or_warn;
+use rustix::fs::{FlockOperation, Mode};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -31,7 +32,7 @@ impl Staging {
             let path = parent.join(format!("{prefix}{}", random_name()?));
             let doing = || format!("making {}", path.display());
             rustix::fs::mkdir(&path, Mode::RWXU).context(doing)?;
-            let fd = match open(&path) {
+            let fd = match directories::open(&path) {
                 Err(Errno::NOENT) => continue,
                 other => other.context(doing)?,
             };
@@ -112,16 +113,13 @@ pub fn clean_but(parent: &Path, prefix: &str, is_wanted: impl Fn(&Path) -> bool)
         .filter(|entry| is_meant(&entry.file_name()))
     {
         let path = entry.path();
-        let Ok(fd) = open(&path) else { continue };
+        let Ok(fd) = directories::open(&path) else {
+            continue;
+        };
         let lock = FlockOperation::NonBlockingLockExclusive;
         if rustix::fs::flock(&fd, lock).is_ok() && !is_wanted(&path) {
             log::debug!("removing {}, which a killed run has left", path.display());
             remove_or_warn(&path);
         }
     }
-}
-
-fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty())
 }

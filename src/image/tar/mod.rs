@@ -104,6 +104,17 @@ pub struct Entry {
     pub sparse: Option<Vec<Segment>>,
     /// Extended attributes, each name once.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Access control lists, as text.
+    pub acls: Acls,
+}
+
+/// What an archive says of a file's access control lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acls {
+    /// The file's own.
+    pub access: Option<Vec<u8>>,
+    /// What is made in the directory gets this.
+    pub default: Option<Vec<u8>>,
 }
 
 impl Entry {
@@ -112,6 +123,7 @@ impl Entry {
         self.link.clear();
         self.xattrs.clear();
         self.sparse = None;
+        self.acls = Acls::default();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::fields::{base64, decimal, percent, time};
 use super::sparse::PaxSparse;
-use super::{Fault, Time};
+use super::{Acls, Fault, Time};
 use std::collections::BTreeMap;
 
 /// What the records of one header, or of the global ones so far, say.
@@ -16,6 +16,7 @@ pub struct Records {
     pub mtime: Option<Time>,
     /// A map, for a header has room for tens of thousands of them.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub acls: Acls,
     pub sparse: PaxSparse,
 }
 
@@ -63,6 +64,8 @@ impl Records {
                     _ => Some(time(value).ok_or_else(|| not_a(key, "time"))?),
                 }
             }
+            b"SCHILY.acl.access" => self.acls.access = Some(value.to_vec()),
+            b"SCHILY.acl.default" => self.acls.default = Some(value.to_vec()),
             b"SCHILY.realsize" => {
                 return Err(Fault::rule(
                     "a sparse file in star's format, which nobody else reads",

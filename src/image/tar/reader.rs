@@ -3,7 +3,7 @@
 use super::header::{BLOCK, Header};
 use super::pax::{Records, Scope};
 use super::sparse::{self, PaxMap};
-use super::{Entry, Fault, Kind, MAX_EXTENSION, Time};
+use super::{Acls, Entry, Fault, Kind, MAX_EXTENSION, Time};
 use std::io::{BufRead, ErrorKind};
 
 /// Reads an archive.
@@ -253,6 +253,11 @@ impl<R: BufRead> Reader<R> {
                 .or_insert_with(|| value.clone());
         }
         entry.xattrs.extend(xattrs);
+        let (own, all) = (&mut local.acls, &self.global.acls);
+        entry.acls = Acls {
+            access: own.access.take().or_else(|| all.access.clone()),
+            default: own.default.take().or_else(|| all.default.clone()),
+        };
         self.size(header, &local, entry)
     }
 

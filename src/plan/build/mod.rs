@@ -14,6 +14,7 @@ pub use namespaces::needs_helper;
 
 use super::{Hooks, Plan, Sysctl, Terminal};
 use crate::cgroups::Manager;
+use crate::config::check::proc_sys_path;
 use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
 use crate::hooks::{State, Status};
@@ -83,7 +84,7 @@ pub fn create(config: &Config, request: &Request<'_>) -> Result<Built> {
         keyring: request.new_keyring.then(|| format!("_ses.{}", request.id)),
         hostname: config.hostname.clone(),
         domainname: config.domainname.clone(),
-        sysctls: sysctls(config),
+        sysctls: sysctls(config)?,
         terminal: terminal(process),
         hooks: init_hooks(config, request, &plan_process.env)?,
         process: plan_process,
@@ -153,31 +154,18 @@ fn terminal(process: &config::Process) -> Option<Terminal> {
     })
 }
 
-/// Keys as sysctl(8) takes them: whichever of "." and "/" comes first separates, and the other
-/// is part of a name ("net.ipv4.conf.eth0/1.forwarding").
-fn sysctls(config: &Config) -> Vec<Sysctl> {
-    let path = |key: &str| match key.find(['.', '/']) {
-        Some(at) if key[at..].starts_with('.') => key
-            .chars()
-            .map(|c| {
-                if c == '.' {
-                    '/'
-                } else if c == '/' {
-                    '.'
-                } else {
-                    c
-                }
+fn sysctls(config: &Config) -> Result<Vec<Sysctl>> {
+    let parameters = config.linux.sysctl.iter();
+    parameters
+        .map(|(name, value)| {
+            let path = proc_sys_path(name).ok_or_else(|| {
+                let message = format!("linux.sysctl: {name:?} is not a kernel parameter's name");
+                Error::new(Code::InvalidConfig, message)
+            })?;
+            Ok(Sysctl {
+                path,
+                value: value.clone(),
             })
-            .collect(),
-        _ => key.to_owned(),
-    };
-    config
-        .linux
-        .sysctl
-        .iter()
-        .map(|(key, value)| Sysctl {
-            path: path(key),
-            value: value.clone(),
         })
         .collect()
 }

@@ -205,8 +205,13 @@ fn takes_label(kind: &str) -> bool {
     !matches!(kind, "proc" | "sysfs" | "mqueue" | "cgroup2")
 }
 
-/// The directory of the container's notify socket, as runc places it.
+/// The directory of the container's notify socket, as runc places it. It is the host's: there
+/// the container is to send, which a read-only mount allows, and to leave nothing.
 fn notify(dir: &Path, opener: Opener) -> Result<Mount> {
+    let bits = libc::MOUNT_ATTR_RDONLY
+        | libc::MOUNT_ATTR_NOSUID
+        | libc::MOUNT_ATTR_NODEV
+        | libc::MOUNT_ATTR_NOEXEC;
     Ok(Mount {
         at: "NOTIFY_SOCKET".into(),
         destination: ContainerPath::new("/run/notify"),
@@ -215,7 +220,10 @@ fn notify(dir: &Path, opener: Opener) -> Result<Mount> {
             recursive: true,
             opener,
         },
-        attributes: Attributes::default(),
+        attributes: Attributes {
+            set: bits,
+            clear: 0,
+        },
         recursive: Attributes::default(),
         propagation: Vec::new(),
     })

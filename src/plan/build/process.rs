@@ -4,13 +4,15 @@ use super::kernel_string;
 use crate::config::linux::PersonalityDomain;
 use crate::config::memory_policy::{MemoryPolicyFlag, MemoryPolicyMode};
 use crate::config::process::{IoPriorityClass, RlimitKind, SchedulerFlag, SchedulerPolicy};
+use crate::config::seccomp::Seccomp;
 use crate::config::{self, Linux};
 use crate::error::{Context, Result};
 use crate::init::sys::schedule::SchedAttr;
 use crate::plan::capabilities;
-use crate::plan::process::{Affinity, Capabilities, MemoryPolicy, Process, Rlimit, User};
+use crate::plan::process::{Affinity, Capabilities, Filter, MemoryPolicy, Process, Rlimit, User};
 use crate::seccomp;
 use crate::sys::signals::SignalSet;
+use crate::timing;
 use rustix::thread::CapabilitySet;
 use std::ffi::CString;
 use std::fs::File;
@@ -61,9 +63,17 @@ pub fn plan(
             && process.no_new_privileges
             && is_confined(),
         selinux_label: process.selinux_label.clone(),
-        seccomp: linux.seccomp.as_ref().map(seccomp::compile).transpose()?,
+        seccomp: linux.seccomp.as_ref().map(filter).transpose()?,
         ignored_signals: ignored_signals().unwrap_or(SignalSet::all()),
     })
+}
+
+/// The filter, compiled; how long that takes is told by itself.
+fn filter(config: &Seccomp) -> Result<Filter> {
+    timing::phase("making the plan, up to the seccomp profile");
+    let filter = seccomp::compile(config)?;
+    timing::phase("compiling the seccomp profile");
+    Ok(filter)
 }
 
 /// What this process ignores, and so would the init stage (proc_pid_status(5)).

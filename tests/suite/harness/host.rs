@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ROOT: &str = "/sys/fs/cgroup";
+/// Where cgroups are mounted.
+pub const ROOT: &str = "/sys/fs/cgroup";
 
 /// Whether the runtime is to use systemd (`TARE_TEST_SYSTEMD=1`).
 pub fn systemd() -> bool {
@@ -23,8 +24,8 @@ pub fn is_v2() -> bool {
     Path::new(ROOT).join("cgroup.controllers").exists()
 }
 
-/// Where the hierarchy is mounted that has `controller`, if one does; v2's has what v1 calls
-/// "freezer" and "systemd" without naming it.
+/// Where the hierarchy is mounted that has `controller` (v1's name for it), if one does; v2's has
+/// what v1 calls "freezer" and "systemd" without naming it.
 pub fn hierarchy(controller: &str) -> Option<PathBuf> {
     let mount = PathBuf::from(ROOT);
     if !is_v2() {
@@ -32,7 +33,11 @@ pub fn hierarchy(controller: &str) -> Option<PathBuf> {
         return mount.join("tasks").exists().then_some(mount);
     }
     let all = fs::read_to_string(mount.join("cgroup.controllers")).unwrap();
-    let has = all.split_whitespace().any(|one| one == controller);
+    let name = match controller {
+        "blkio" => "io",
+        same => same,
+    };
+    let has = all.split_whitespace().any(|one| one == name);
     (has || ["systemd", "freezer"].contains(&controller)).then_some(mount)
 }
 

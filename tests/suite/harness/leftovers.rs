@@ -128,13 +128,16 @@ fn find_processes(token: &str) -> Vec<(i32, String)> {
             let bytes = fs::read(entry.path().join(name)).unwrap_or_default();
             String::from_utf8_lossy(&bytes).replace('\0', " ")
         };
-        let command = read("cmdline");
+        let stat = read("stat");
+        let mut after_name = stat.rsplit(')').next().unwrap_or("").split_whitespace();
         // A zombie is over; it only waits for its parent to look.
-        let is_zombie = read("stat")
-            .rsplit(')')
-            .next()
-            .unwrap_or("")
-            .starts_with(" Z");
+        let is_zombie = after_name.next() == Some("Z");
+        // Most of what is in /proc.
+        let is_of_the_kernel = after_name.next() == Some("2");
+        if is_zombie || is_of_the_kernel {
+            continue;
+        }
+        let command = read("cmdline");
         let is_ours = || {
             command.contains(token)
                 || read("cgroup").contains(token)
@@ -142,7 +145,7 @@ fn find_processes(token: &str) -> Vec<(i32, String)> {
                     .lines()
                     .any(|line| is_root_of(line, token))
         };
-        if !is_zombie && is_ours() {
+        if is_ours() {
             found.push((pid, command));
         }
     }

@@ -1,5 +1,6 @@
 //! Limits as the files of a container's cgroup say them, on cgroup v1 and on v2.
 
+use super::host::hierarchy;
 pub use super::host::is_v2;
 use super::{Container, skip};
 use std::fmt::Display;
@@ -11,18 +12,7 @@ const ROOT: &str = "/sys/fs/cgroup";
 /// Skips the test where one of these controllers (v1's names) is not here.
 pub fn need(controllers: &[&str]) {
     for controller in controllers {
-        let is_here = if is_v2() {
-            let all = fs::read_to_string(Path::new(ROOT).join("cgroup.controllers")).unwrap();
-            let name = if *controller == "blkio" {
-                "io"
-            } else {
-                controller
-            };
-            all.split_whitespace().any(|one| one == name)
-        } else {
-            Path::new(ROOT).join(controller).join("tasks").exists()
-        };
-        if !is_here {
+        if hierarchy(controller).is_none() {
             let version = if is_v2() { "v2" } else { "v1" };
             skip(&format!("no {controller} controller on cgroup {version}"));
         }

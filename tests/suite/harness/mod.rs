@@ -7,6 +7,7 @@ pub mod host;
 mod leftovers;
 pub mod limits;
 mod terminal;
+pub mod user;
 
 pub use command::{Command, Output, Running};
 pub use container::Container;
@@ -83,9 +84,19 @@ pub fn run(modules: impl IntoIterator<Item = Vec<Trial>>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let conclusion = libtest_mimic::run(&args, modules.into_iter().flatten().collect());
+    let trials = modules.into_iter().flatten().filter(is_wanted).collect();
+    let conclusion = libtest_mimic::run(&args, trials);
     drop(run);
     conclusion.exit_code()
+}
+
+/// Whether a part of the test's name is in `TARE_TEST_NAMES`, where that is set: the command line
+/// takes but one.
+fn is_wanted(trial: &Trial) -> bool {
+    std::env::var("TARE_TEST_NAMES").map_or(true, |names| {
+        let mut names = names.split_whitespace();
+        names.any(|name| trial.name().contains(name))
+    })
 }
 
 impl Drop for Run {
@@ -267,4 +278,27 @@ pub fn wait_for(what: &str, done: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "never came: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Which descriptors a process has, once it executes `sleep`.
+#[track_caller]
+pub fn descriptors(pid: impl std::fmt::Display) -> Vec<u32> {
+    wait_for("the program", || {
+        fs::read_to_string(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| line.starts_with("sleep"))
+    });
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let mut found: Vec<u32> = entries
+        .map(|entry| {
+            entry
+                .unwrap()
+                .file_name()
+                .to_str()
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    found.sort_unstable();
+    found
 }

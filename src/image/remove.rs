@@ -1,9 +1,11 @@
 //! Removing a tree that an image has made: of any depth, with directories of any mode.
 
+use crate::directories;
 use crate::error::{Context, Error, Result};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use std::ffi::{CStr, CString};
+use rustix::path::Arg;
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -13,22 +15,36 @@ use std::path::Path;
 /// What cannot be removed.
 pub fn remove_tree(path: &Path) -> Result<()> {
     let doing = || format!("removing {}", path.display());
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let top = match rustix::fs::open(path, flags, Mode::empty()) {
+    let top = match directories::open(path) {
         Err(Errno::NOENT) => return Ok(()),
         Err(Errno::NOTDIR | Errno::LOOP) => return std::fs::remove_file(path).context(doing),
         other => other.context(doing)?,
     };
-    empty(&top).context(doing)?;
+    contents(&top).context(doing)?;
     match rustix::fs::rmdir(path) {
         Err(Errno::NOENT) => Ok(()),
         other => other.context(doing),
     }
 }
 
+/// Removes `name` in `parent`, whatever it is. Nothing there is fine.
+///
+/// # Errors
+/// What cannot be removed.
+pub fn entry(parent: BorrowedFd<'_>, name: impl Arg + Copy) -> rustix::io::Result<()> {
+    if unlink(parent, name)? {
+        return Ok(());
+    }
+    contents(&open(parent, name)?)?;
+    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
+}
+
 /// Empties the directory `top`. A directory below it is first moved up into it: however deep
-/// the tree, two descriptors are enough, and no path gets long.
-fn empty(top: &OwnedFd) -> rustix::io::Result<()> {
+/// the tree, a few descriptors are enough, and no path gets long.
+///
+/// # Errors
+/// What cannot be removed.
+pub fn contents(top: &OwnedFd) -> rustix::io::Result<()> {
     let mut moved = 0_u64;
     loop {
         let names = names(top.as_fd())?;
@@ -36,10 +52,10 @@ fn empty(top: &OwnedFd) -> rustix::io::Result<()> {
             return Ok(());
         }
         for (name, kind) in names {
-            if kind != FileType::Directory && unlink(top.as_fd(), &name)? {
+            if kind != FileType::Directory && unlink(top.as_fd(), &*name)? {
                 continue;
             }
-            match open(top, &name) {
+            match open(top.as_fd(), &*name) {
                 Ok(directory) => flatten(&directory, top, &mut moved)?,
                 Err(Errno::NOENT) => continue,
                 Err(error) => return Err(error),
@@ -55,11 +71,11 @@ fn empty(top: &OwnedFd) -> rustix::io::Result<()> {
 /// Empties `directory`, which is in `top`, moving the directories in it there.
 fn flatten(directory: &OwnedFd, top: &OwnedFd, moved: &mut u64) -> rustix::io::Result<()> {
     for (name, kind) in names(directory.as_fd())? {
-        if kind != FileType::Directory && unlink(directory.as_fd(), &name)? {
+        if kind != FileType::Directory && unlink(directory.as_fd(), &*name)? {
             continue;
         }
         // Its ".." changes with the move, and that takes the right to write to it.
-        open(directory, &name)?;
+        open(directory.as_fd(), &*name)?;
         loop {
             let target = format!(".removed-{moved}");
             *moved += 1;
@@ -74,7 +90,7 @@ fn flatten(directory: &OwnedFd, top: &OwnedFd, moved: &mut u64) -> rustix::io::R
 }
 
 /// Whether it was no directory.
-fn unlink(directory: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<bool> {
+fn unlink(directory: BorrowedFd<'_>, name: impl Arg) -> rustix::io::Result<bool> {
     match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(true),
         Err(Errno::ISDIR) => Ok(false),
@@ -84,7 +100,7 @@ fn unlink(directory: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<bool> {
 
 /// Opens a directory so that all in it can be removed: its owner may have to make that possible.
 /// One that something is mounted on is not ours to empty.
-fn open(at: &OwnedFd, name: &CStr) -> rustix::io::Result<OwnedFd> {
+fn open(at: BorrowedFd<'_>, name: impl Arg + Copy) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
     let again = || rustix::fs::openat2(at, name, flags, Mode::empty(), resolve);
@@ -133,7 +149,7 @@ mod tests {
         let mut here = open_new(&top);
         for _ in 0..3000 {
             rustix::fs::mkdirat(&here, "d", Mode::RWXU).unwrap();
-            here = open(&here, c"d").unwrap();
+            here = open(here.as_fd(), c"d").unwrap();
         }
         drop(here);
         std::fs::write(top.join("d/file"), "").unwrap();
