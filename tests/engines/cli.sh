@@ -170,7 +170,7 @@ check_exec_of_stopped() {
 }
 
 check_attach() {
-    engine run --detach --name "$name" $image sh -c 'sleep 1; echo attached; exit 3'
+    engine run --detach --name "$name" $image sh -c 'sleep 3; echo attached; exit 3'
     if [[ $engine_name == docker ]]; then
         expect 3 engine attach "$name"
     else
@@ -364,7 +364,7 @@ check_volume_propagation() {
     echo new >"$dir/below/file"
     expect 0 engine exec "$name" cat /data/below/file
     is new
-    expect 0 engine run --rm --cap-add SYS_ADMIN --security-opt seccomp=unconfined --volume "$dir:/data:rshared" \
+    expect 0 engine run --rm --cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined --volume "$dir:/data:rshared" \
         $image sh -c 'mkdir /data/below/deep && mount -t tmpfs inner /data/below/deep'
     mountpoint "$dir/below/deep"
     engine rm --force "$name"

@@ -13,7 +13,7 @@ export CRI_SOCKET=/run/crio/crio.sock
 missing() { missing_crio; }
 
 missing_crio() {
-    need podman podman conmon conmon nft nftables || return
+    need podman podman conmon conmon || return
     [[ -x $programs/crio ]] || { echo 'no CRI-O (make test-engines builds it)'; return 1; }
     missing_client
 }
@@ -31,6 +31,7 @@ runroot = "/run/containers/crio"
 [crio.runtime]
 cgroup_manager = "$(if with_systemd; then echo systemd; else echo cgroupfs; fi)"
 conmon_cgroup = "$(if with_systemd; then echo system.slice; else echo pod; fi)"
+irqbalance_config_restore_file = "disable"
 pinns_path = "$(realpath "$programs")/pinns"
 [crio.runtime.runtimes.control]
 runtime_path = "$(command -v runc)"
@@ -78,3 +79,5 @@ check_exec_sync_timeout() {
     eventually eval '! pgrep -f "sleep 1003"'
     expect 0 exec_sync true
 }
+
+check_apparmor() { skip 'this CRI-O is built without AppArmor'; }

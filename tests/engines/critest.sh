@@ -19,8 +19,7 @@ missing() {
     [[ -x $critest ]] || { echo 'no critest (make test-engines builds it)'; return 1; }
 }
 
-# The suite's own images come from registries; these stand for what its specs want of them. The
-# pause container must not be a `sleep`, which a spec looks for in the pod.
+# The suite's own images come from registries; these stand for what its specs want of them.
 start() {
     start_containerd
     import_images
@@ -29,7 +28,7 @@ start() {
 
 import_images() {
     local e2e=registry.k8s.io/e2e-test-images own=gcr.io/k8s-staging-cri-tools
-    import localhost/tare/pause:1 '["tail", "-f", "/dev/null"]'
+    import localhost/tare/pause:1 "$pause_command"
     import $e2e/busybox:1.29-2 '["sh"]' add_tools
     import $e2e/nginx:1.14-2 '["/bin/nginx", "master process", "80"]' add_server
     import "$own/hostnet-nginx-$(dpkg --print-architecture):latest" '["/bin/nginx", "master process", "12003"]' add_server

@@ -21,6 +21,7 @@ configure() {
 cgroup_manager = "$(if with_systemd; then echo systemd; else echo cgroupfs; fi)"
 events_logger = "file"
 [containers]
+log_driver = "k8s-file"
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 [network]
 $(has_nat || echo 'firewall_driver = "none"')
