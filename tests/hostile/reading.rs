@@ -24,7 +24,8 @@ fn tmpfs_that_copies_up_what_the_kernel_says(t: &Sandbox) {
     t.assert_nothing_left();
 }
 
-/// A sparse file of an image takes no room there, and all memory of the host in a tmpfs.
+/// What is copied into a tmpfs takes memory: the container's, not the host's. A sparse file of an
+/// image takes none there, and so none here.
 fn tmpfs_that_copies_up_more_than_the_container_may_have(t: &Sandbox) {
     if host::hierarchy("memory").is_none() {
         skip("no memory controller");
@@ -37,6 +38,8 @@ fn tmpfs_that_copies_up_more_than_the_container_may_have(t: &Sandbox) {
     let memory = json!({"limit": 32 << 20, "swap": 32 << 20});
     c.set("/linux/resources", json!({"memory": memory}));
     c.args(["true"]);
+    c.run().ok();
+    fs::write(c.rootfs("copied/full"), vec![b'x'; 64 << 20]).unwrap();
     c.run().fails().says("memory");
     t.assert_nothing_left();
 }
