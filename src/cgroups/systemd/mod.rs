@@ -37,6 +37,9 @@ use value::{Value, write_array, write_text};
 /// 10 to 25 seconds (runc#4853).
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long the process of a `create` that died may take to notice that, and to end.
+const ORPHAN_PATIENCE: Duration = Duration::from_secs(1);
+
 const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 
@@ -295,17 +298,24 @@ impl Systemd {
         result.and(self.files.remove_by(deadline))
     }
 
-    /// Stops the unit of a `create` that died, unless there is a process in it: it may be
-    /// another's by now. systemd is asked even where there is no cgroup, as it may only now
+    /// Stops the unit of a `create` that died, unless there is a process in it that stays: it may
+    /// be another's by now. systemd is asked even where there is no cgroup, as it may only now
     /// come to start it; one that fails to start leaves its cgroups on v1.
     pub(super) fn remove_unused(&self, deadline: Instant) -> Result<()> {
-        let is_used = match self.directory() {
-            Some(dir) => !tree::processes(&dir)?.is_empty(),
-            None => false,
-        };
-        match is_used {
-            true => Ok(()),
-            false => self.stop(deadline).and(self.files.remove_unused()),
+        let patience = Instant::now() + ORPHAN_PATIENCE;
+        while self.is_used()? {
+            if Instant::now() > patience {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.stop(deadline).and(self.files.remove_unused())
+    }
+
+    fn is_used(&self) -> Result<bool> {
+        match self.directory() {
+            Some(dir) => Ok(!tree::processes(&dir)?.is_empty()),
+            None => Ok(false),
         }
     }
 
