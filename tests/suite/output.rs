@@ -401,7 +401,7 @@ fn phases(log: &str) -> Vec<(String, f64)> {
 
 fn timing(t: &Sandbox) {
     let mut c = t.container();
-    c.script("sleep 0.1").save();
+    c.script("sleep 0.5").save();
     let log = t.path("log");
     let (log_path, bundle) = (log.to_str().unwrap(), c.bundle.to_str().unwrap());
     let flags = ["--timing", "--log-format", "json", "--log", log_path];
@@ -421,7 +421,8 @@ fn timing(t: &Sandbox) {
     let waited = rest
         .iter()
         .find(|(name, _)| name == "waiting for the process to end");
-    assert!(waited.unwrap().1 >= 90.0, "{phases:?}");
+    // Some of the time may have gone by before it was seen that the program is executed.
+    assert!(waited.unwrap().1 >= 250.0, "{phases:?}");
     let sum: f64 = rest.iter().map(|(_, time)| time).sum();
     assert!(sum <= last.1 && sum > 0.5 * last.1, "{phases:?}");
 }
