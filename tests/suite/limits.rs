@@ -59,7 +59,7 @@ fn limited(t: &Sandbox, resources: Value) -> Container<'_> {
     c
 }
 
-fn update(c: &Container, resources: Value) -> Output {
+pub fn update(c: &Container, resources: Value) -> Output {
     let command = c.verb(&["update", "--resources", "-"]);
     command.input(&resources.to_string()).run()
 }

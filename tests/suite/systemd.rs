@@ -2,6 +2,7 @@
 
 use crate::harness::limits::check;
 use crate::harness::{Container, Sandbox, host, runtime, skip, tests, wait_for};
+use crate::limits::update;
 use crate::update::hole;
 use serde_json::{Value, json};
 use std::fs;
@@ -116,12 +117,7 @@ fn updates_are_properties(t: &Sandbox) {
     c.set("/linux/resources/pids", json!({"limit": 77}));
     c.run_sleeping();
     let show = |property| show(t, &unit(&c), property);
-    let update = |resources: Value| {
-        let file = t.file("resources.json", &resources.to_string());
-        let args = ["update", "--resources", file.to_str().unwrap(), &c.id];
-        t.tare(args).run()
-    };
-    update(json!({"pids": {"limit": 66}, "cpu": {"quota": 50_000}})).ok();
+    update(&c, json!({"pids": {"limit": 66}, "cpu": {"quota": 50_000}})).ok();
     assert_eq!(show("TasksMax"), "66");
     assert_eq!(show("CPUQuotaPerSecUSec"), "500ms");
     check(&c, ("pids/pids.max", 66), ("pids.max", 66));
@@ -131,7 +127,11 @@ fn updates_are_properties(t: &Sandbox) {
         ("cpu.max", "50000 100000"),
     );
     // Beyond any kernel's: a second at most.
-    update(json!({"pids": {"limit": 55}, "cpu": {"quota": 1, "period": 5_000_000}})).fails();
+    update(
+        &c,
+        json!({"pids": {"limit": 55}, "cpu": {"quota": 1, "period": 5_000_000}}),
+    )
+    .fails();
     assert_eq!(show("TasksMax"), "66");
     check(&c, ("pids/pids.max", 66), ("pids.max", 66));
     check(
@@ -152,11 +152,6 @@ fn defaults_are_properties_again(t: &Sandbox) {
     c.set("/linux/resources/cpu", json!({"shares": 512}));
     c.run_sleeping();
     let show = |property| show(t, &unit(&c), property);
-    let update = |resources: Value| {
-        let file = t.file("resources.json", &resources.to_string());
-        let args = ["update", "--resources", file.to_str().unwrap(), &c.id];
-        t.tare(args).run()
-    };
     // Some kernels have but BFQ's weight, or none.
     let has_io = fs::exists(c.cgroup("io").join("io.weight")).unwrap();
     let weights = |io: &str, idle: u8| {
@@ -169,11 +164,11 @@ fn defaults_are_properties_again(t: &Sandbox) {
     };
     let mut refused = weights("default 50", 1);
     refused["devices"] = hole();
-    update(refused).fails().says("devices[2]");
+    update(&c, refused).fails().says("devices[2]");
     assert_shown("100", "59");
-    update(weights("default 50", 1)).ok();
+    update(&c, weights("default 50", 1)).ok();
     assert_shown("50", "idle");
-    update(weights("100", 0)).ok();
+    update(&c, weights("100", 0)).ok();
     assert_shown("100", "100");
     t.command("systemctl").arg("daemon-reload").run().ok();
     check(&c, ("", ""), ("cpu.weight", 100));
