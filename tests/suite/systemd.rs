@@ -457,15 +457,7 @@ fn user_in_a_session(t: &Sandbox) {
     c.args(["sleep", "1000"]).save();
     // Sees to it that there is one.
     t.command("as-user").arg("true").run().ok();
-    let session: &[&str] = &[
-        "setpriv",
-        "--reuid=1000",
-        "--regid=1000",
-        "--clear-groups",
-        "env",
-        "-i",
-        "XDG_RUNTIME_DIR=/run/user/1000",
-    ];
+    let session = &without_session("XDG_RUNTIME_DIR=/run/user/1000");
     let bundle = c.bundle.to_str().unwrap();
     as_user(t, session, &["run", "--detach", "--bundle", bundle, &id]).ok();
     let cgroup = format!(
@@ -482,20 +474,25 @@ fn user_in_a_session(t: &Sandbox) {
     t.assert_nothing_left();
 }
 
-fn user_without_one(t: &Sandbox) {
-    let mut c = users_bundle(t, json!({}), json!(""));
-    c.args(["echo", "in"]).save();
-    let bundle = c.bundle.to_str().unwrap().to_owned();
-    // In a cgroup that is root's, and where no systemd of the user's can be found.
-    let nobody: &[&str] = &[
+/// Makes a program that user's, in our cgroup, with nothing but `runtime_dir` in its environment.
+fn without_session(runtime_dir: &str) -> [&str; 7] {
+    [
         "setpriv",
         "--reuid=1000",
         "--regid=1000",
         "--clear-groups",
         "env",
         "-i",
-        "XDG_RUNTIME_DIR=/nonexistent",
-    ];
+        runtime_dir,
+    ]
+}
+
+fn user_without_one(t: &Sandbox) {
+    let mut c = users_bundle(t, json!({}), json!(""));
+    c.args(["echo", "in"]).save();
+    let bundle = c.bundle.to_str().unwrap().to_owned();
+    // In a cgroup that is root's, and where no systemd of the user's can be found.
+    let nobody = &without_session("XDG_RUNTIME_DIR=/nonexistent");
     as_user(t, nobody, &["run", "--bundle", &bundle, "x1"])
         .ok()
         .prints("in");

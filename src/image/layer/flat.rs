@@ -17,7 +17,14 @@ use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// See [`super::unpack_flat`].
+/// Unpacks all `layers`, the lowest first, into the empty directory `rootfs`, several at a time.
+///
+/// `scratch` is an empty directory of the same filesystem, for the layers on their way; it is
+/// empty again at the end. After an error, both hold a part of the image.
+///
+/// # Errors
+/// The first layer that is not what it claims, malformed, hostile, or beyond a limit; or the
+/// file that cannot be written.
 pub fn unpack(
     layers: &[Layer],
     rootfs: BorrowedFd<'_>,

@@ -33,7 +33,9 @@ mod tree;
 mod work;
 mod write;
 
+pub use flat::unpack as unpack_flat;
 pub use options::{Devices, IdRange, Limits, Options, OverlayXattrs, Owner};
+pub use overlay::unpack as unpack_overlay;
 pub use progress::{LayerProgress, Progress};
 
 use crate::directories;
@@ -111,38 +113,6 @@ pub enum Outcome {
     /// The layer depends on what is below: call again with [`Below::Known`] and a new, empty
     /// directory; this one holds a part of the layer.
     NeedsBelow,
-}
-
-/// Unpacks all `layers`, the lowest first, into the empty directory `rootfs`, several at a time.
-///
-/// `scratch` is an empty directory of the same filesystem, for the layers on their way; it is
-/// empty again at the end. After an error, both hold a part of the image.
-///
-/// # Errors
-/// The first layer that is not what it claims, malformed, hostile, or beyond a limit; or the
-/// file that cannot be written.
-pub fn unpack_flat(
-    layers: &[Layer],
-    rootfs: BorrowedFd<'_>,
-    scratch: BorrowedFd<'_>,
-    options: &Options,
-    progress: &Progress,
-) -> Result<Vec<Applied>> {
-    flat::unpack(layers, rootfs, scratch, options, progress)
-}
-
-/// Unpacks `layer` into the empty directory `dir`, to be stacked by overlayfs on those `below`.
-///
-/// # Errors
-/// As [`unpack_flat`].
-pub fn unpack_overlay(
-    layer: &Layer,
-    dir: BorrowedFd<'_>,
-    below: Below<'_>,
-    options: &Options,
-    progress: &Progress,
-) -> Result<Outcome> {
-    overlay::unpack(layer, dir, below, options, progress)
 }
 
 /// Whether the blob of `layer` is what is claimed of it: reads it, and writes nothing.

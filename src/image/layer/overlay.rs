@@ -9,7 +9,10 @@ use super::{Below, Layer, Options, Outcome, Progress};
 use crate::error::{Context, Result};
 use std::os::fd::BorrowedFd;
 
-/// See [`super::unpack_overlay`].
+/// Unpacks `layer` into the empty directory `dir`, to be stacked by overlayfs on those `below`.
+///
+/// # Errors
+/// As [`super::unpack_flat`].
 pub fn unpack(
     layer: &Layer,
     dir: BorrowedFd<'_>,
