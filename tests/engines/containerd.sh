@@ -31,11 +31,12 @@ background() { # option...
 }
 
 running() {
-    ctr task ls | grep -q "^$name .*RUNNING"
+    # Not by grep -q, which may end before ctr has written all, to whose loss pipefail objects.
+    ctr task ls | grep "^$name .*RUNNING"
 }
 
 stopped() {
-    ctr task ls | grep -q "^$name .*STOPPED"
+    ctr task ls | grep "^$name .*STOPPED"
 }
 
 # Older versions of ctr only print the status.
