@@ -61,10 +61,13 @@ struct Leftover {
 pub fn run(globals: &Globals, args: &cli::Gc) -> Result<()> {
     let mut leftovers = Vec::new();
     for directory in globals.root.all()? {
-        match look_at(&directory, args) {
+        let look = |directory: Directory| {
+            look_at(&directory, args).context(|| directory.path().display().to_string())
+        };
+        match directory.and_then(look) {
             Ok(leftover) => leftovers.extend(leftover),
             // One that is in trouble must not save the others.
-            Err(error) => log::warn!("{}: {error}", directory.path().display()),
+            Err(error) => log::warn!("{error}"),
         }
     }
     match args.format {

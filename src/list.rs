@@ -29,12 +29,13 @@ pub fn run(globals: &Context, args: &cli::List) -> Result<()> {
     }
 }
 
-fn states(directories: Vec<Directory>) -> Result<Vec<State>> {
+fn states(directories: impl Iterator<Item = Result<Directory>>) -> Result<Vec<State>> {
     let mut users = HashMap::new();
-    let mut states = Vec::with_capacity(directories.len());
+    let mut states = Vec::new();
     for directory in directories {
-        let record = match directory.read() {
-            Ok(record) => record,
+        let read = |directory: Directory| directory.read().map(|record| (directory, record));
+        let (directory, record) = match directory.and_then(read) {
+            Ok(both) => both,
             // It is being made, or was deleted since.
             Err(error) if error.code() == Code::NotFound => continue,
             Err(error) => {

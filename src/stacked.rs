@@ -59,6 +59,7 @@ fn claim(bundle: &Path, overlay: &Overlay, globals: &Globals) -> Result<File> {
         other => other.context(doing)?,
     }
     for directory in globals.root.all()? {
+        let directory = directory?;
         let Ok(record) = directory.read() else {
             continue;
         };

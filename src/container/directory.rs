@@ -89,25 +89,32 @@ impl Root {
         }
     }
 
-    /// The directories of all containers, by id; what is being made or removed is left out.
+    /// The directories of all containers, by id; what is being made or removed is left out. Each
+    /// is opened when it is asked for: there may be more of them than descriptors to be had.
     ///
     /// # Errors
-    /// Those of reading the root; one that is not there is empty.
-    pub fn all(&self) -> Result<Vec<Directory>> {
+    /// Those of reading the root; one that is not there is empty. Of each, those of opening it.
+    pub fn all(&self) -> Result<impl Iterator<Item = Result<Directory>>> {
+        let mut ids = self.ids()?;
+        ids.sort_unstable();
+        Ok(ids.into_iter().filter_map(|id| match self.open(&id) {
+            Err(error) if error.code() == Code::NotFound => None,
+            other => Some(other),
+        }))
+    }
+
+    fn ids(&self) -> Result<Vec<ContainerId>> {
         let doing = || format!("reading {}", self.0.display());
         let entries = match std::fs::read_dir(&self.0) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.context(doing)?,
         };
-        let mut names = Vec::new();
+        let mut ids = Vec::new();
         for entry in entries {
-            names.push(entry.context(doing)?.file_name());
+            let name = entry.context(doing)?.file_name();
+            ids.extend(name.to_str().and_then(|name| ContainerId::new(name).ok()));
         }
-        names.sort();
-        let ids = names
-            .iter()
-            .filter_map(|name| ContainerId::new(name.to_str()?).ok());
-        Ok(ids.filter_map(|id| self.open(&id).ok()).collect())
+        Ok(ids)
     }
 }
 

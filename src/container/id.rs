@@ -4,7 +4,7 @@ use crate::error::{Code, Error, Result};
 use std::path::Path;
 
 /// A container's id: a file name that stays inside `--root`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ContainerId(String);
 
 impl ContainerId {

@@ -9,6 +9,7 @@ tests![
     list_json,
     list_quiet,
     list_empty,
+    list_of_more_than_can_be_open,
     ps_table,
     ps_json,
     ps_with_arguments_of_ps,
@@ -90,6 +91,19 @@ fn list_empty(t: &Sandbox) {
     assert_eq!(out.stdout.lines().count(), 1);
     t.tare(["list", "-q"]).run().ok().prints("");
     t.tare(["list", "-f", "json"]).run().ok().prints("null");
+}
+
+/// None is left out for want of a descriptor.
+fn list_of_more_than_can_be_open(t: &Sandbox) {
+    let containers: Vec<_> = (0..24).map(|_| t.container()).collect();
+    for c in &containers {
+        c.create().ok();
+    }
+    let list = format!("ulimit -n 16; {} list -q", t.tare_words());
+    let out = t.command("sh").args(["-c", &list]).run().ok();
+    let mut ids: Vec<_> = containers.iter().map(|c| c.id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(out.stdout.lines().collect::<Vec<_>>(), ids);
 }
 
 /// A container of three processes.
