@@ -16,6 +16,7 @@ use rustix::fs::Uid;
 use rustix::process::Pid;
 use std::cell::Cell;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 
 /// Makes all that outlives this process, of which the record tells already.
 pub(super) fn bring_up(
@@ -100,10 +101,20 @@ fn owns_cgroup(config: &Config, built: &Built) -> bool {
         && mounts.any(|mount| !mount.is_read_only())
 }
 
-/// What the host calls the user `uid` of the process: new and joined user namespaces look the
-/// same from here (user_namespaces(7), "/proc/PID/uid_map").
+/// What we call the user `uid` of the process: new and joined user namespaces look the same from
+/// here, but a map read within its own namespace tells of the one above (user_namespaces(7),
+/// "/proc/PID/uid_map"), which is an engine's without privileges whose own namespace we are in.
 fn host_uid(pid: Pid, uid: u32) -> Result<Uid> {
-    let path = format!("/proc/{}/uid_map", pid.as_raw_nonzero());
+    let namespace = |process: &str| {
+        let path = format!("/proc/{process}/ns/user");
+        std::fs::metadata(&path).context(|| format!("looking at {path}"))
+    };
+    let pid = pid.as_raw_nonzero().to_string();
+    let (ours, its) = (namespace("self")?, namespace(&pid)?);
+    if (ours.dev(), ours.ino()) == (its.dev(), its.ino()) {
+        return Ok(Uid::from_raw(uid));
+    }
+    let path = format!("/proc/{pid}/uid_map");
     let map = std::fs::read_to_string(&path).context(|| format!("reading {path}"))?;
     let found = map.lines().find_map(|line| {
         let numbers: Vec<u32> = line.split_whitespace().flat_map(str::parse).collect();

@@ -27,6 +27,7 @@ tests![
     same_cgroup_at_the_same_time,
     too_little_memory_to_start,
     owned_by_the_containers_root,
+    owned_by_the_containers_user_among_an_engines,
     not_owned_where_it_is_read_only,
 ];
 
@@ -368,6 +369,50 @@ fn owned_by_the_containers_root(t: &Sandbox) {
     c.exec(&["echo", "in"]).ok().prints("in");
     c.delete_force().ok();
     t.assert_nothing_left();
+}
+
+/// As within a rootless Podman's user namespace, whose containers have none of their own.
+fn owned_by_the_containers_user_among_an_engines(t: &Sandbox) {
+    let mut c = with_own_cgroups(t, "rw");
+    c.unset("/linux/uidMappings").unset("/linux/gidMappings");
+    let namespaces = c.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "user");
+    c.unset("/linux/resources");
+    c.set("/process/user", json!({"uid": 1000, "gid": 1000}));
+    c.args(["sleep", "1000"]);
+    let given = c.cgroup("systemd").with_extension("given");
+    let path = given.strip_prefix("/sys/fs/cgroup").unwrap().to_owned();
+    c.set(
+        "/linux/cgroupsPath",
+        json!(Path::new("/").join(&path).join("c")),
+    );
+    c.save();
+    let script = format!(
+        "set -e
+         mkdir -p {given}/engine
+         echo $$ >{given}/engine/cgroup.procs
+         chown -R 100000:100000 {given} {sandbox}
+         unshare --user sleep 1000 &
+         trap \"kill $!\" EXIT
+         until [ $(readlink /proc/$!/ns/user) != $(readlink /proc/$$/ns/user) ]; do :; done
+         echo 0 100000 65536 >/proc/$!/uid_map
+         echo 0 100000 65536 >/proc/$!/gid_map
+         nsenter --user --target $! unshare --mount sh -ec '
+             {tare} create --bundle {bundle} {id} >/dev/null
+             stat -c %u {given}/c
+             {tare} delete --force {id}'",
+        given = given.display(),
+        sandbox = t.path("").display(),
+        tare = t.tare_words(),
+        bundle = c.bundle.display(),
+        id = c.id,
+    );
+    let out = t.command("sh").args(["-c", &script]).run().ok();
+    wait_for("an empty cgroup", || {
+        fs::remove_dir(given.join("engine")).is_ok()
+    });
+    fs::remove_dir(given).unwrap();
+    out.prints("1000");
 }
 
 fn not_owned_where_it_is_read_only(t: &Sandbox) {
