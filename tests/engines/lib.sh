@@ -55,7 +55,7 @@ eventually() { # command...
 # The end of script's own stdin shows as ^@.
 with_terminal() { # command...
     script --quiet --return --echo never --command \
-        "stty rows 33 cols 77; $(printf '%q ' "$@")" /dev/null </dev/null | sed 's/^^@//'
+        "stty rows 33 cols 77; $(printf '%q ' "$@")" /dev/null </dev/null | sed 's/\^@//g'
 }
 
 # For a container's shell: says which terminal it has, and its size once that has come.

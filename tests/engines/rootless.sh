@@ -49,9 +49,10 @@ start() {
     engine load --input "$archive"
 }
 
-# The user's systemd, as after a login; /dev/net/tun as udev would have it; and the unit that stands for what the user has started.
+# The user's systemd, as after a login; devices as udev would have them; and the unit that stands
+# for what the user has started.
 start_session() {
-    chmod 666 /dev/net/tun
+    chmod 666 /dev/net/tun /dev/fuse
     loginctl enable-linger engines
     eventually test -S /run/user/4242/bus
     setpriv --reuid 4242 --regid 4242 --clear-groups \
