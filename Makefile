@@ -38,15 +38,13 @@ test: tare
 	@RUNTIME=./tare tests/engines/run --short
 	@RUNTIME=./tare tests/runc-compat/run
 
-# Real engines use tare, then runc for comparison, then tare under cgroup v2 with systemd (see
-# tests/engines/README.md).
+# Real engines use tare, and runc for comparison; then tare under cgroup v2 with systemd, and under
+# load (see tests/engines/README.md).
 test-engines: tare
 	@scripts/setup engines
 	@scripts/setup cri
 	-@scripts/setup hosts
-	@RUNTIME=./tare tests/engines/run
-	@if command -v runc >/dev/null; then echo 'the same with runc:'; RUNTIME=runc tests/engines/run; fi
-	@echo 'under cgroup v2 with systemd:'; RUNTIME=./tare tests/engines/on-v2
+	@RUNTIME=./tare tests/engines/all
 
 # The same calls to tare and to runc, compared (see tests/runc-compat/README.md).
 compat: tare
@@ -95,7 +93,7 @@ lint:
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --profile init --package tare-init --features program --bin tare-init -- -D warnings
 	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run fuzz/run benches/on-hosts benches/unpack/run benches/unpack/images
-	cd tests/engines && shellcheck run load private-machine build-cri on-v2 *.sh
+	cd tests/engines && shellcheck all run load private-machine build-cri on-v2 *.sh
 	cd tests/runc-compat && shellcheck run *.sh
 	cd tests/hosts && shellcheck run machine guest-tests guest/job guest/as-user
 

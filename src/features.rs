@@ -22,7 +22,7 @@ struct Features {
     mount_options: Vec<String>,
     linux: Linux,
     annotations: BTreeMap<&'static str, &'static str>,
-    potentially_unsafe_config_annotations: [&'static str; 1],
+    potentially_unsafe_config_annotations: [&'static str; 2],
 }
 
 #[derive(Serialize)]
@@ -102,7 +102,7 @@ pub fn run() -> Result<()> {
             "org.opencontainers.tare.version",
             env!("CARGO_PKG_VERSION"),
         )]),
-        potentially_unsafe_config_annotations: ["org.systemd.property."],
+        potentially_unsafe_config_annotations: ["org.systemd.property.", "run.oci."],
     })?;
     output::text("\n")
 }

@@ -51,7 +51,7 @@ pub fn terminal(master: Option<OwnedFd>, socket: Option<&Path>) -> Result<()> {
     }
 }
 
-/// Sends a pidfd to `--pidfd-socket`.
+/// Sends a pidfd to `--pidfd-socket`, or to the socket that an annotation names.
 ///
 /// # Errors
 /// Those of connecting and sending.

@@ -80,20 +80,8 @@ fn become_user(user: &User, setgroups: bool) -> Result<()> {
     rustix::process::umask(umask);
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     rustix::thread::set_keep_capabilities(true).context(|| "keeping capabilities over setuid")?;
-    if setgroups {
-        let groups: Vec<Gid> = user
-            .additional_gids
-            .iter()
-            .map(|&id| Gid::from_raw(id))
-            .collect();
-        rustix::thread::set_thread_groups(&groups)
-            .context(|| "process.user.additionalGids: setting the groups")?;
-    } else if !user.additional_gids.is_empty() {
-        return Err(Error::new(
-            Code::InvalidConfig,
-            "process.user.additionalGids: this user namespace denies setgroups",
-        )
-        .hint("leave them out, or map groups with newgidmap"));
+    if let Some(groups) = &user.additional_gids {
+        set_groups(groups, setgroups)?;
     }
     rustix::thread::set_thread_res_gid(gid, gid, gid)
         .context(|| format!("process.user.gid: becoming group {}", user.gid))
@@ -101,6 +89,22 @@ fn become_user(user: &User, setgroups: bool) -> Result<()> {
     rustix::thread::set_thread_res_uid(uid, uid, uid)
         .context(|| format!("process.user.uid: becoming user {}", user.uid))
         .map_err(unmapped)
+}
+
+fn set_groups(groups: &[u32], permitted: bool) -> Result<()> {
+    if permitted {
+        let groups: Vec<Gid> = groups.iter().map(|&id| Gid::from_raw(id)).collect();
+        return rustix::thread::set_thread_groups(&groups)
+            .context(|| "process.user.additionalGids: setting the groups");
+    }
+    if groups.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::InvalidConfig,
+        "process.user.additionalGids: this user namespace denies setgroups",
+    )
+    .hint("leave them out, or map groups with newgidmap"))
 }
 
 fn unmapped(error: Error) -> Error {

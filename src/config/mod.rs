@@ -5,6 +5,7 @@
 //! config into a plan. They are for JSON alone: absent fields are left out when written,
 //! which the wire's format cannot express.
 
+mod annotations;
 pub mod check;
 pub(crate) mod de;
 pub mod document;

@@ -49,7 +49,7 @@ pub struct Record {
     pub mounts_before: Option<Vec<PathBuf>>,
     /// `CLONE_NEW*` bits of the namespaces that it does not share with the runtime.
     pub namespaces: u64,
-    /// Whether its user namespace permits setgroups(2).
+    /// Whether its processes may call setgroups(2) before they are the program.
     pub setgroups: bool,
     /// The session keyring that its processes join.
     pub keyring: Option<String>,

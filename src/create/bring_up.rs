@@ -82,7 +82,8 @@ pub(super) fn bring_up(
     if wanted.terminal == Terminal::HandedOver {
         handover::terminal(launched.terminal.take(), args.console_socket.as_deref())?;
     }
-    handover::pidfd(&launched.pidfd, args.pidfd_socket.as_deref())?;
+    let receiver = args.pidfd_socket.as_deref();
+    handover::pidfd(&launched.pidfd, receiver.or(config.pidfd_receiver()))?;
     record.process = Some(HostProcess::current(launched.pid)?);
     directory.write(record)?;
     handover::pid_file(launched.pid, args.pid_file.as_deref())?;

@@ -275,9 +275,13 @@ fn privileges(process: &Process, list: &mut List) {
     }
     let user = &process.user;
     let mut who = format!("become user {} and group {}", user.uid, user.gid);
-    if !user.additional_gids.is_empty() {
-        let groups: Vec<_> = user.additional_gids.iter().map(u32::to_string).collect();
-        who.push_str(&format!(", with the groups {}", groups.join(", ")));
+    match user.additional_gids.as_deref() {
+        None => who.push_str(", with the caller's groups"),
+        Some([]) => {}
+        Some(groups) => {
+            let groups: Vec<_> = groups.iter().map(u32::to_string).collect();
+            who.push_str(&format!(", with the groups {}", groups.join(", ")));
+        }
     }
     list.init(who, Some("process.user"));
     let sets = &process.capabilities;

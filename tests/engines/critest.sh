@@ -10,7 +10,7 @@
 short="PodSandbox_basic_operations_on_PodSandbox_running_PodSandbox Container_should_support_starting_container
     Container_should_support_execSync Streaming_should_support_exec_with_tty_true_and_stdin_true"
 # Its specs mostly sleep, four seconds at a time.
-factor=3
+factor=4
 socket=/run/containerd/containerd.sock
 critest=${CARGO_TARGET_DIR:-$engines/../../target}/engines/cri-programs/critest
 
@@ -103,6 +103,8 @@ fi
 
 try_spec() { # spec
     local failure
+    # They would say so themselves, of any runtime, when they have waited for it.
+    if [[ $1 =~ 'public image'|'listImage'|'image status' ]]; then skip 'it pulls images, and there is no registry here'; fi
     run_spec tare "$1"
     case $state in
     passed) return ;;

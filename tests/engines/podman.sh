@@ -8,7 +8,9 @@ short="run exit_code exit_code_126_127 tty exec exec_tty exec_not_found kill sto
 
 missing() { need podman podman conmon conmon /usr/lib/cni/bridge containernetworking-plugins; }
 
-engine() { podman "$@"; }
+# As whoever is in $groups, if it is set.
+# shellcheck disable=SC2086 # an option and its value
+engine() { if [[ -n ${groups-} ]]; then setpriv $groups podman "$@"; else podman "$@"; fi; }
 export -f engine
 with_terminal_engine() { with_terminal podman "$@"; }
 
@@ -59,6 +61,12 @@ check_pod_pause() {
     podman pod unpause "$name"
     is_state running "$name-1"
     podman pod rm --force --time 0 "$name"
+}
+
+# By an annotation that only crun knows otherwise. A group that no user namespace of ours maps.
+check_keep_groups() {
+    groups='--groups 7777' expect 0 engine run --rm --group-add keep-groups $image grep Groups /proc/self/status
+    has "$(if rootless; then echo 65534; else echo 7777; fi)"
 }
 
 check_preserve_fds() {

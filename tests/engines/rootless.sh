@@ -23,7 +23,8 @@ as_user() ( # command...
         bus=DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/4242/bus
         echo $BASHPID >"/sys/fs/cgroup/user.slice/user-4242.slice/user@4242.service/app.slice/session.service/cgroup.procs"
     fi
-    exec setpriv --reuid 4242 --regid 4242 --clear-groups --inh-caps=-all \
+    # shellcheck disable=SC2086 # an option and its value
+    exec setpriv --reuid 4242 --regid 4242 ${groups:---clear-groups} --inh-caps=-all \
         env -i HOME=/home/engines USER=engines XDG_RUNTIME_DIR=/run/user/4242 PATH="$PATH" $bus "$@"
 )
 export -f with_systemd

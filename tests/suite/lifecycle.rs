@@ -317,6 +317,15 @@ fn pidfd_socket(t: &Sandbox) {
     c.create_with(&["--pidfd-socket", "/no/such/socket"])
         .run()
         .fails();
+    let mut c = t.container();
+    c.args(["sleep", "1000"]);
+    let socket = DescriptorSocket::new(t);
+    c.set(
+        "/annotations",
+        json!({"run.oci.pidfd_receiver": socket.path()}),
+    );
+    c.create().ok();
+    assert_eq!(pid_of(&socket.receive()), c.pid());
 }
 
 /// The runtime enters the bundle; what the caller named is where the caller is.

@@ -1,6 +1,6 @@
 //! The `process` object of config.json: each field, as the program in the container sees it.
 
-use crate::harness::{Container, Sandbox, skip, tests};
+use crate::harness::{Container, Sandbox, skip, tests, wait_for};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,6 +16,8 @@ tests![
     cwd_of_the_user,
     cwd_outside_of_reach,
     user_and_groups,
+    groups_of_the_caller,
+    groups_of_the_caller_that_nobody_maps,
     ids_up_to_the_highest,
     umask,
     umask_default,
@@ -156,6 +158,41 @@ fn user_and_groups(t: &Sandbox) {
         .split_whitespace()
         .collect();
     assert!(groups[1..].iter().all(|group| *group == "0"), "{out}");
+}
+
+/// What `run` and then `exec` say of their groups to a caller who is in 7 and 8.
+fn with_groups_of_the_caller(t: &Sandbox, c: &mut Container) -> [String; 2] {
+    c.set("/annotations", json!({"run.oci.keep_original_groups": "1"}));
+    c.set("/process/user/additionalGids", json!([9]));
+    c.script("grep Groups /proc/self/status; exec sleep 1000");
+    c.save();
+    let call = |words: String| {
+        let script = format!("setpriv --groups 7,8 {} {words}", t.tare_words());
+        t.command("sh").args(["-c", &script]).run().ok()
+    };
+    let run = call(format!("run --detach -b {} {}", c.bundle.display(), c.id));
+    wait_for("its groups", || run.later().ends_with('\n'));
+    let exec = call(format!("exec {} grep Groups /proc/self/status", c.id));
+    [run.later(), exec.stdout].map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// As Podman's `--group-add keep-groups` asks for it.
+fn groups_of_the_caller(t: &Sandbox) {
+    let mut c = t.container();
+    assert_eq!(
+        with_groups_of_the_caller(t, &mut c),
+        ["Groups: 7 8", "Groups: 7 8"]
+    );
+}
+
+/// They are there all the same, which is what they are kept for: access to files of the host.
+fn groups_of_the_caller_that_nobody_maps(t: &Sandbox) {
+    let mut c = t.container();
+    crate::user_namespaces::map_users(&mut c, 100_000);
+    assert_eq!(
+        with_groups_of_the_caller(t, &mut c),
+        ["Groups: 65534 65534", "Groups: 65534 65534"]
+    );
 }
 
 fn ids_up_to_the_highest(t: &Sandbox) {

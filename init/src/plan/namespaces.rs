@@ -16,7 +16,8 @@ pub struct Namespaces {
     pub time_offsets: String,
     /// Where the process that is to become the program branches off from the init stage.
     pub fork: Fork,
-    /// Whether the user namespace permits setgroups(2).
+    /// Whether setgroups(2) may be called: the user namespace permits it, and the groups of
+    /// whoever calls the runtime are not to be kept.
     pub setgroups: bool,
 }
 

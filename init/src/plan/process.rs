@@ -73,8 +73,8 @@ pub struct User {
     pub uid: u32,
     /// Group id.
     pub gid: u32,
-    /// Supplementary groups.
-    pub additional_gids: Vec<u32>,
+    /// Supplementary groups; none to keep those of whoever calls the runtime.
+    pub additional_gids: Option<Vec<u32>>,
     /// File mode creation mask.
     pub umask: Option<u32>,
 }

@@ -66,7 +66,8 @@ pub struct Built {
 /// What the system cannot do for this config: a namespace path of the wrong kind, a missing
 /// rootfs.
 pub fn create(config: &Config, request: &Request<'_>) -> Result<Built> {
-    let (namespaces, descriptors) = namespaces::plan(&config.linux)?;
+    let (mut namespaces, descriptors) = namespaces::plan(&config.linux)?;
+    namespaces.setgroups &= !config.keeps_groups();
     let process = config.require_process()?;
     let mut env = process.env.clone();
     env.extend(
@@ -77,7 +78,7 @@ pub fn create(config: &Config, request: &Request<'_>) -> Result<Built> {
     );
     let in_user_namespace = namespaces.makes(libc::CLONE_NEWUSER as u64)
         || namespaces.joins(libc::CLONE_NEWUSER as u64);
-    let plan_process = process::plan(process, &config.linux, &env, in_user_namespace)?;
+    let plan_process = process::plan(process, config, &env, in_user_namespace)?;
     let (rootfs, idmaps) = rootfs::plan(config, request, &namespaces)?;
     let plan = Plan {
         rootfs: Some(rootfs),
@@ -108,7 +109,7 @@ pub struct ExecRequest {
     pub keyring: Option<String>,
     /// `CLONE_NEW*` bits of the namespaces that the container does not share with us.
     pub namespaces: u64,
-    /// Whether its user namespace permits setgroups(2).
+    /// Whether setgroups(2) may be called in it.
     pub setgroups: bool,
     /// `--preserve-fds`, with those of socket activation.
     pub preserved_fds: u32,
@@ -120,7 +121,7 @@ pub struct ExecRequest {
 /// As [`create`].
 pub fn exec(process: &config::Process, config: &Config, request: ExecRequest) -> Result<Built> {
     let in_user_namespace = request.namespaces & libc::CLONE_NEWUSER as u64 != 0;
-    let mut planned = process::plan(process, &config.linux, &process.env, in_user_namespace)?;
+    let mut planned = process::plan(process, config, &process.env, in_user_namespace)?;
     planned.affinity = process::affinity(process);
     let late_scheduler = planned.scheduler.take_if(|attr| attr.bars_fork());
     let (namespaces, descriptors) =

@@ -5,7 +5,7 @@ use crate::config::linux::PersonalityDomain;
 use crate::config::memory_policy::{MemoryPolicyFlag, MemoryPolicyMode};
 use crate::config::process::{IoPriorityClass, RlimitKind, SchedulerFlag, SchedulerPolicy};
 use crate::config::seccomp::Seccomp;
-use crate::config::{self, Linux};
+use crate::config::{self, Config};
 use crate::error::{Context, Result};
 use crate::init::sys::schedule::SchedAttr;
 use crate::plan::capabilities;
@@ -21,10 +21,12 @@ use std::io::Read;
 /// The process with environment `env`, in a user namespace of the container's or in ours.
 pub fn plan(
     process: &config::Process,
-    linux: &Linux,
+    config: &Config,
     env: &[String],
     in_user_namespace: bool,
 ) -> Result<Process> {
+    let linux = &config.linux;
+    let additional_gids = &process.user.additional_gids;
     let (env, wants_home) = environment(env)?;
     let args: Result<Vec<_>> = process
         .args
@@ -39,7 +41,7 @@ pub fn plan(
         user: User {
             uid: process.user.uid,
             gid: process.user.gid,
-            additional_gids: process.user.additional_gids.clone(),
+            additional_gids: (!config.keeps_groups()).then(|| additional_gids.clone()),
             umask: process.user.umask,
         },
         capabilities: capabilities(process.capabilities.as_ref(), in_user_namespace)?,
