@@ -10,7 +10,7 @@
 short="PodSandbox_basic_operations_on_PodSandbox_running_PodSandbox Container_should_support_starting_container
     Container_should_support_execSync Streaming_should_support_exec_with_tty_true_and_stdin_true"
 # Its specs mostly sleep, four seconds at a time.
-factor=4
+factor=3
 socket=/run/containerd/containerd.sock
 critest=${CARGO_TARGET_DIR:-$engines/../../target}/engines/cri-programs/critest
 
