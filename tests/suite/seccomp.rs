@@ -24,6 +24,7 @@ tests![
     exec_is_filtered_privileged,
     exec_gains_no_capability,
     forbids_what_only_the_runtime_needs,
+    forbids_even_to_exit,
     too_large,
     argument_that_is_not,
     notify_refused,
@@ -203,6 +204,16 @@ fn forbids_what_only_the_runtime_needs(t: &Sandbox) {
         c.args(["cat", "/proc/self/status"]);
         c.run().ok();
     }
+}
+
+/// Whatever is refused to it, an init stage that cannot go on ends.
+fn forbids_even_to_exit(t: &Sandbox) {
+    let mut c = t.container();
+    c.set(
+        "/linux/seccomp",
+        json!({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38}),
+    );
+    c.args(["true"]).run().fails();
 }
 
 fn too_large(t: &Sandbox) {
