@@ -257,14 +257,21 @@ fn explain(context: BorrowedFd<'_>, error: Errno, what: &str) -> Error {
 /// # Errors
 /// Those of move_mount(2).
 pub fn attach(mount: impl AsFd, target: impl AsFd) -> Result<()> {
-    rustix::mount::move_mount(
-        mount,
-        c"",
-        target,
-        c"",
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
-    )
-    .context(|| "attaching the mount")
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    let moved = rustix::mount::move_mount(&mount, c"", &target, c"", flags);
+    let doing = || "attaching the mount";
+    // Where one is a directory and the other is not, move_mount(2) says EINVAL, as of much else.
+    // mount(2) says ENOTDIR, and Docker explains a mount of the wrong kind where it finds that.
+    if moved == Err(Errno::INVAL) && is_directory(&mount)? != is_directory(&target)? {
+        let error = Error::system(doing(), Errno::NOTDIR);
+        return Err(error.hint("a directory cannot be mounted onto a file, nor a file onto one"));
+    }
+    moved.context(doing)
+}
+
+fn is_directory(fd: impl AsFd) -> Result<bool> {
+    let kind = file_type(fd).context(|| "looking at what is to be mounted, and onto what")?;
+    Ok(kind == FileType::Directory)
 }
 
 /// Changes the attributes of an attached mount.

@@ -357,6 +357,16 @@ check_volume() {
     has 'Read-only file system'
 }
 
+# Docker explains it by a word of the runtime's.
+check_volume_of_the_wrong_kind() {
+    local file=/var/tmp/$name status=0
+    echo outside >"$file"
+    out=$(engine run --rm --volume "$file:/tmp" $image true 2>&1) || status=$?
+    [[ $status != 0 ]]
+    has '[Nn]ot a directory'
+    if [[ $engine_name == docker ]]; then has 'mount a directory onto a file'; fi
+}
+
 check_named_volume() {
     engine volume create "$name"
     expect 0 engine run --rm --volume "$name:/data" $image sh -c 'echo kept >/data/file'

@@ -12,6 +12,7 @@ tests![
     bind_makes_parents,
     bind_relative_source_is_in_the_bundle,
     bind_of_missing_source,
+    bind_of_the_wrong_kind,
     bind_keeps_locked_flags,
     bind_of_a_device,
     bind_without_type,
@@ -111,6 +112,17 @@ fn bind_of_missing_source(t: &Sandbox) {
         .says("/no/such/source")
         .says("no such file or directory");
     t.assert_nothing_left();
+}
+
+/// In the word by which Docker explains it.
+fn bind_of_the_wrong_kind(t: &Sandbox) {
+    let dir = source(t);
+    for (from, to) in [(format!("{dir}/file"), "/tmp"), (dir, "/file")] {
+        let mut c = t.container();
+        fs::write(c.rootfs("file"), "").unwrap();
+        c.mount(to, "bind", &from, &["bind"]);
+        c.args(["true"]).run().fails().says("not a directory");
+    }
 }
 
 /// A remount that names other flags must not fail over those that came with the source.
