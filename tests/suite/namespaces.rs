@@ -19,6 +19,7 @@ tests![
     hostname_without_uts_namespace,
     sysctl,
     sysctl_with_slashes,
+    sysctl_of_the_hosts_network,
     time_offsets,
     time_offsets_without_namespace,
     no_mount_namespace,
@@ -273,6 +274,21 @@ fn sysctl_with_slashes(t: &Sandbox) {
         .run()
         .ok()
         .prints("1");
+}
+
+/// By whatever path the host's network is joined.
+fn sysctl_of_the_hosts_network(t: &Sandbox) {
+    let mut c = t.container();
+    c.without_namespace("network");
+    c.push(
+        "/linux/namespaces",
+        json!({"type": "network", "path": "/proc/self/ns/net"}),
+    );
+    c.set("/linux/sysctl", json!({"net.ipv4.conf.lo.forwarding": "1"}));
+    c.args(["true"])
+        .run()
+        .fails()
+        .says("not allowed in host network namespace");
 }
 
 fn time_offsets(t: &Sandbox) {

@@ -15,6 +15,7 @@ pub use namespaces::needs_helper;
 use super::{Hooks, Plan, Sysctl, Terminal};
 use crate::cgroups::Manager;
 use crate::config::check::proc_sys_path;
+use crate::config::linux::NamespaceKind;
 use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
 use crate::hooks::{State, Status};
@@ -163,12 +164,30 @@ fn sysctls(config: &Config) -> Result<Vec<Sysctl>> {
                 let message = format!("linux.sysctl: {name:?} is not a kernel parameter's name");
                 Error::new(Code::InvalidConfig, message)
             })?;
+            if path.starts_with("net/") && joins_our_network(config) {
+                let message = format!("sysctl {name:?} not allowed in host network namespace");
+                return Err(Error::new(Code::InvalidConfig, message)
+                    .hint("it would change the host; set it there"));
+            }
             Ok(Sysctl {
                 path,
                 value: value.clone(),
             })
         })
         .collect()
+}
+
+/// Whether the container joins the network that we are in ourselves, by whatever path: Docker
+/// has the host's bound somewhere, and names that.
+fn joins_our_network(config: &Config) -> bool {
+    let network = config.linux.namespace(NamespaceKind::Network);
+    let path = network.and_then(|namespace| namespace.path.as_deref());
+    let identity = |path: &Path| {
+        let stat = rustix::fs::stat(path).ok()?;
+        Some((stat.st_dev, stat.st_ino))
+    };
+    path.and_then(identity)
+        .is_some_and(|joined| Some(joined) == identity(Path::new("/proc/self/ns/net")))
 }
 
 fn init_hooks(config: &Config, request: &Request<'_>, process_env: &[CString]) -> Result<Hooks> {
