@@ -107,9 +107,24 @@ pub fn load(path: &FilePath) -> Result<Config> {
 
 /// Reads and checks a config.json that is in memory.
 pub fn checked(document: &Document) -> Result<Config> {
-    let config = document.parse()?;
+    let mut config = document.parse()?;
     document.judge(check::config(&config))?;
+    read_zero_pids_as_meant(&mut config);
     Ok(config)
+}
+
+/// Before 1.3 the Go types of the spec had no way to leave `pids.limit` out. Whoever writes such
+/// a config means no limit by 0, as Podman before 5.5 does for --pids-limit=-1.
+fn read_zero_pids_as_meant(config: &mut Config) {
+    if check::minor_version(&config.oci_version).is_some_and(|minor| minor >= 3) {
+        return;
+    }
+    let resources = config.linux.resources.as_mut();
+    if let Some(pids) = resources.and_then(|resources| resources.pids.as_mut())
+        && pids.limit == Some(0)
+    {
+        pids.limit = Some(-1);
+    }
 }
 
 /// Reads and checks the file of `exec --process`.

@@ -515,6 +515,12 @@ check_pids_limit() {
 }
 
 check_memory_limit() {
+check_pids_unlimited() {
+    want_cgroups
+    background --pids-limit -1
+    is max "$(in_cgroup pids pids.max pids.max)"
+}
+
     want_cgroups
     background --memory 64m
     is 67108864 "$(in_cgroup memory memory.limit_in_bytes memory.max)"

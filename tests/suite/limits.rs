@@ -40,6 +40,7 @@ tests![
     network_class,
     network_priorities,
     pids,
+    pids_zero_before_1_3,
     pids_limit_is_enforced,
     processes_of_exec_are_limited,
     rdma,
@@ -634,6 +635,7 @@ fn pids(t: &Sandbox) {
             continue;
         }
         let mut c = t.container();
+        c.set("/ociVersion", json!("1.3.0"));
         c.set("/linux/resources/pids", pids.clone());
         c.run_sleeping();
         check(&c, (files.0, limit), (files.1, limit));
@@ -649,6 +651,16 @@ fn pids(t: &Sandbox) {
     }
     let c = limited(t, json!({"pids": {"limit": 40}}));
     says(&c, (files.0, 40), (files.1, 40));
+}
+
+/// It is how Podman 4 says --pids-limit=-1.
+fn pids_zero_before_1_3(t: &Sandbox) {
+    need(&["pids"]);
+    let mut c = t.container();
+    c.set("/ociVersion", json!("1.0.2-dev"));
+    c.set("/linux/resources/pids", json!({"limit": 0}));
+    c.run_sleeping();
+    check(&c, ("pids/pids.max", "max"), ("pids.max", "max"));
 }
 
 fn pids_limit_is_enforced(t: &Sandbox) {

@@ -14,6 +14,7 @@ mod sysctl;
 mod version;
 
 pub use sysctl::proc_sys_path;
+pub use version::minor as minor_version;
 
 use super::document::Fault;
 use super::path::{Path, Step, at};

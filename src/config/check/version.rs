@@ -15,6 +15,11 @@ pub(super) fn check(version: &str, findings: &mut Findings) {
     findings.fault_with_hint(at!["ociVersion"], message, &hint);
 }
 
+/// The minor version that a config is written for, where its major is 1.
+pub fn minor(version: &str) -> Option<u64> {
+    minor_of_1(version).ok()
+}
+
 /// The minor of a SemVer 2.0.0 version whose major is 1.
 fn minor_of_1(version: &str) -> Result<u64, &'static str> {
     const MALFORMED: &str = "is not a version such as 1.0.2";
