@@ -79,7 +79,15 @@ fn run_bundle(
 /// The id and the bundle that the one argument means. With a slash it is a bundle's path; so
 /// it is where only that makes sense.
 fn id_and_bundle(args: &cli::Run) -> Result<(ContainerId, Option<PathBuf>)> {
-    let id = args.id.as_deref().unwrap_or_default();
+    let id = match (&args.id, args.args.as_slice()) {
+        (Some(id), []) => id.as_str(),
+        // As runc: `run -- ID`.
+        (None, [id]) => id.as_str(),
+        _ => {
+            let message = "arguments for the program are for --image alone";
+            return Err(Error::new(Code::Usage, message).hint("config.json has the others"));
+        }
+    };
     let given = Path::new(id);
     let has_config = |dir: &Path| dir.join("config.json").is_file();
     let is_path = id.contains('/')

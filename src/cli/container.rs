@@ -79,10 +79,10 @@ pub struct Run {
     #[command(flatten, next_help_heading = "With --image")]
     pub unpacking: Unpacking,
     /// The new container's id; or the path of a bundle, whose name is the id
-    #[arg(value_name = "CONTAINER-ID|BUNDLE", required_unless_present = "image")]
+    #[arg(value_name = "CONTAINER-ID|BUNDLE", required_unless_present_any = ["image", "args"])]
     pub id: Option<String>,
     /// With --image: arguments in place of the image's own
-    #[arg(value_name = "ARGS", last = true, requires = "image")]
+    #[arg(value_name = "ARGS", last = true)]
     pub args: Vec<String>,
 }
 

@@ -9,6 +9,7 @@ tests![
     run_keep,
     run_detach,
     run_with_a_bundle_alone,
+    run_with_dashes_before_the_id,
     run_failing_leaves_nothing,
     standard_input_reaches_the_container,
 ];
@@ -40,6 +41,13 @@ fn run_deletes_the_container(t: &Sandbox) {
     c.run().ok();
     t.assert_nothing_left();
     c.run().ok();
+}
+
+fn run_with_dashes_before_the_id(t: &Sandbox) {
+    let mut c = t.container();
+    c.script("exit 7");
+    c.run_with(&["--"]).run().exits(7);
+    t.assert_nothing_left();
 }
 
 fn run_keep(t: &Sandbox) {
