@@ -375,10 +375,12 @@ check_checkpoint_refused() {
 
 check_shim_killed() {
     background
-    local pid
+    local pid init
+    init=$(ctr task ls | awk -v n="$name" '$1 == n { print $2 }')
+    kill -0 "$init"
     pid=$(pgrep -f "containerd-shim-runc-v2 .*-id $name ")
     kill -KILL "$pid"
-    eventually eval '! pgrep -f "sleep 1000.*$name"'
+    eventually eval "! kill -0 $init"
     eventually eval '[[ ! -d /run/containerd/runc/default/$name ]]'
     ctr container delete "$name"
 }
