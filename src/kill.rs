@@ -17,7 +17,11 @@ use std::os::fd::AsFd;
 pub fn run(globals: &Globals, args: &cli::Kill) -> Result<()> {
     let directory = globals.root.open(&ContainerId::new(&args.id)?)?;
     let record = directory.read()?;
-    let number = parse_signal(&args.signal)?;
+    // As runc: scripts give "$SIGNAL", which may be unset.
+    let number = match args.signal.as_str() {
+        "" => Signal::TERM.as_raw(),
+        text => parse_signal(text)?,
+    };
     let is_kill = number == Signal::KILL.as_raw();
     // Without a pid namespace of its own, the end of init does not end the others.
     let outlive_init = record.namespaces & libc::CLONE_NEWPID as u64 == 0;

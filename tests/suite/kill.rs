@@ -24,12 +24,17 @@ fn trapping<'s>(t: &'s Sandbox, signals: &str) -> crate::harness::Container<'s> 
 }
 
 fn kill_defaults_to_term(t: &Sandbox) {
-    let c = trapping(t, "TERM");
-    let run = c.run_with(&["--detach"]).run().ok();
-    wait_for("ready", || run.later().contains("ready"));
-    c.verb(&["kill"]).run().ok();
-    c.wait_for_status("stopped");
-    assert!(run.later().contains("caught"));
+    for signal in [None, Some("")] {
+        let c = trapping(t, "TERM");
+        let run = c.run_with(&["--detach"]).run().ok();
+        wait_for("ready", || run.later().contains("ready"));
+        match signal {
+            None => c.verb(&["kill"]).run().ok(),
+            Some(signal) => c.kill(signal).ok(),
+        };
+        c.wait_for_status("stopped");
+        assert!(run.later().contains("caught"), "not caught: {signal:?}");
+    }
 }
 
 fn kill_takes_names_and_numbers(t: &Sandbox) {
