@@ -114,7 +114,7 @@ pub fn checked(document: &Document) -> Result<Config> {
 }
 
 /// Before 1.3 the Go types of the spec had no way to leave `pids.limit` out. Whoever writes such
-/// a config means no limit by 0, as Podman before 5.5 does for --pids-limit=-1.
+/// a config means no limit by 0, as Podman 4 does for --pids-limit=-1.
 fn read_zero_pids_as_meant(config: &mut Config) {
     if check::minor_version(&config.oci_version).is_some_and(|minor| minor >= 3) {
         return;

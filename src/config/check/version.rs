@@ -5,14 +5,24 @@ use super::{Findings, at};
 /// The newest minor version there is support for; the oldest is 1.0.
 const NEWEST_MINOR: u64 = 3;
 
+/// A newer minor is let pass: it adds to what there is (SemVer), an engine writes its own version
+/// even where it uses nothing new, and each key that is not known is warned of by itself.
 pub(super) fn check(version: &str, findings: &mut Findings) {
-    let message = match minor_of_1(version) {
-        Ok(minor) if minor <= NEWEST_MINOR => return,
-        Ok(_) => format!("version {version:?} is not supported"),
-        Err(why) => format!("{version:?} {why}"),
-    };
-    let hint = format!("versions 1.0.0 to 1.{NEWEST_MINOR} are, with or without -dev and the like");
-    findings.fault_with_hint(at!["ociVersion"], message, &hint);
+    match minor_of_1(version) {
+        Ok(minor) if minor <= NEWEST_MINOR => {}
+        Ok(_) => {
+            let message = format!(
+                "version {version:?} is newer than 1.{NEWEST_MINOR}: what it adds is not done"
+            );
+            findings.warning(at!["ociVersion"], message);
+        }
+        Err(why) => {
+            let hint = format!(
+                "versions 1.0.0 to 1.{NEWEST_MINOR} are, with or without -dev and the like"
+            );
+            findings.fault_with_hint(at!["ociVersion"], format!("{version:?} {why}"), &hint);
+        }
+    }
 }
 
 /// The minor version that a config is written for, where its major is 1.
@@ -89,6 +99,16 @@ mod tests {
     }
 
     #[test]
+    fn a_newer_minor_is_warned_of() {
+        for (version, warnings) in [("1.3.0", 0), ("1.4.0", 1), ("1.10.0-dev", 1)] {
+            let mut findings = Findings::default();
+            check(version, &mut findings);
+            assert!(findings.faults.is_empty(), "{version}");
+            assert_eq!(findings.warnings.len(), warnings, "{version}");
+        }
+    }
+
+    #[test]
     fn all_others_are_refused() {
         for version in [
             "",
@@ -98,8 +118,6 @@ mod tests {
             "0.9",
             "0.9.0",
             "2.0.0",
-            "1.4.0",
-            "1.4.0-dev",
             "1.0.0.0",
             "v1.0.0",
             "01.0.0",
