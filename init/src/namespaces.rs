@@ -128,6 +128,9 @@ pub fn branch_off_last(wire: &Wire) -> Result<()> {
         Some(Errno::NOSYS | Errno::PERM) => {
             error.hint("without noNewPrivileges linux.seccomp must allow clone or clone3")
         }
+        Some(Errno::AGAIN) => error.hint(
+            "the container's limit of processes (linux.resources.pids) must have room for two more",
+        ),
         _ => error,
     })
 }

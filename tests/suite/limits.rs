@@ -41,6 +41,7 @@ tests![
     network_priorities,
     pids,
     pids_zero_before_1_3,
+    pids_limit_leaves_no_room_for_exec,
     pids_limit_is_enforced,
     processes_of_exec_are_limited,
     rdma,
@@ -661,6 +662,16 @@ fn pids_zero_before_1_3(t: &Sandbox) {
     c.set("/linux/resources/pids", json!({"limit": 0}));
     c.run_sleeping();
     check(&c, ("pids/pids.max", "max"), ("pids.max", "max"));
+}
+
+fn pids_limit_leaves_no_room_for_exec(t: &Sandbox) {
+    need(&["pids"]);
+    let mut c = t.container();
+    c.set("/linux/resources/pids", json!({"limit": 2}));
+    c.run_sleeping();
+    c.exec(&["true"]).fails().says("linux.resources.pids");
+    c.verb(&["update", "--pids-limit", "3"]).run().ok();
+    c.exec(&["true"]).ok();
 }
 
 fn pids_limit_is_enforced(t: &Sandbox) {
