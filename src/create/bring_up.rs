@@ -11,12 +11,12 @@ use crate::hooks::Status;
 use crate::launch::agent::Agent;
 use crate::launch::{self, Launch, Running, Runtime};
 use crate::plan::build::{Built, hooks_of_kind};
+use crate::sys::namespace;
 use crate::timing;
 use rustix::fs::Uid;
 use rustix::process::Pid;
 use std::cell::Cell;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 
 /// Makes all that outlives this process, of which the record tells already.
 pub(super) fn bring_up(
@@ -106,13 +106,11 @@ fn owns_cgroup(config: &Config, built: &Built) -> bool {
 /// here, but a map read within its own namespace tells of the one above (user_namespaces(7),
 /// "/proc/PID/uid_map"), which is an engine's without privileges whose own namespace we are in.
 fn host_uid(pid: Pid, uid: u32) -> Result<Uid> {
-    let namespace = |process: &str| {
-        let path = format!("/proc/{process}/ns/user");
-        std::fs::metadata(&path).context(|| format!("looking at {path}"))
-    };
-    let pid = pid.as_raw_nonzero().to_string();
-    let (ours, its) = (namespace("self")?, namespace(&pid)?);
-    if (ours.dev(), ours.ino()) == (its.dev(), its.ino()) {
+    let pid = pid.as_raw_nonzero();
+    let path = format!("/proc/{pid}/ns/user");
+    let looking = || format!("looking at {path}");
+    let its = std::fs::File::open(&path).context(looking)?;
+    if namespace::is_ours(its, "user").context(looking)? {
         return Ok(Uid::from_raw(uid));
     }
     let path = format!("/proc/{pid}/uid_map");

@@ -20,6 +20,7 @@ mod netlink;
 use crate::config::linux::NetDevice;
 use crate::config::path::at;
 use crate::error::{Code, Context, Error, Result};
+use crate::sys::namespace;
 use address::Address;
 use message::Request;
 use netlink::Socket;
@@ -48,7 +49,7 @@ pub fn move_into(devices: &BTreeMap<String, NetDevice>, container: BorrowedFd<'_
     let own = rustix::fs::open("/proc/self/ns/net", flags, Mode::empty())
         .context(|| "opening the runtime's network namespace")?;
     // Renaming a device of the host is not what anyone asked for.
-    if is_same(own.as_fd(), container)? {
+    if namespace::is_ours(container, "net").context(|| "looking at a network namespace")? {
         let message = "the container has the runtime's own network namespace";
         return Err(Error::new(Code::InvalidConfig, message)
             .context("moving network devices into the container")
@@ -291,13 +292,4 @@ fn moving(outside: &str, error: Error) -> Error {
             "moving network device {outside:?} into the container"
         ))
         .context(at!["linux", "netDevices", outside])
-}
-
-fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
-    let identity = |namespace| {
-        rustix::fs::fstat(namespace)
-            .map(|stat| (stat.st_dev, stat.st_ino))
-            .context(|| "looking at a network namespace")
-    };
-    Ok(identity(one)? == identity(other)?)
 }

@@ -1,6 +1,7 @@
 //! Joining namespaces, and asking what a namespace descriptor is.
 
 use super::call::call;
+use alloc::format;
 use linux_raw_sys::general::{__NR_ioctl, __NR_setns, __NR_unshare};
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Result;
@@ -27,6 +28,17 @@ pub fn kind(fd: impl AsFd) -> Result<u64> {
     let fd = fd.as_fd().as_raw_fd() as usize;
     // SAFETY: this request takes no argument.
     unsafe { call(__NR_ioctl, [fd, NS_GET_NSTYPE]) }.map(|kind| kind as u64)
+}
+
+/// Whether `fd` is on the namespace that this process is in, of the kind that /proc/PID/ns calls
+/// `name`.
+///
+/// # Errors
+/// Those of stat(2).
+pub fn is_ours(fd: impl AsFd, name: &str) -> Result<bool> {
+    let ours = rustix::fs::stat(format!("/proc/self/ns/{name}"))?;
+    let other = rustix::fs::fstat(fd)?;
+    Ok((ours.st_dev, ours.st_ino) == (other.st_dev, other.st_ino))
 }
 
 /// Leaves the namespaces of `kinds` for new ones.

@@ -15,10 +15,11 @@ pub use namespaces::needs_helper;
 use super::{Hooks, Plan, Sysctl, Terminal};
 use crate::cgroups::Manager;
 use crate::config::check::proc_sys_path;
-use crate::config::linux::NamespaceKind;
 use crate::config::{self, Config};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Context, Error, Result};
 use crate::hooks::{State, Status};
+use crate::plan::namespaces::{Join, Namespaces};
+use crate::sys::namespace;
 use crate::sys::schedule::SchedAttr;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -86,7 +87,7 @@ pub fn create(config: &Config, request: &Request<'_>) -> Result<Built> {
         keyring: request.new_keyring.then(|| format!("_ses.{}", request.id)),
         hostname: config.hostname.clone(),
         domainname: config.domainname.clone(),
-        sysctls: sysctls(config)?,
+        sysctls: sysctls(config, || joins_our_network(&namespaces, &descriptors))?,
         terminal: terminal(process),
         hooks: init_hooks(config, request, &plan_process.env)?,
         process: plan_process,
@@ -156,7 +157,7 @@ fn terminal(process: &config::Process) -> Option<Terminal> {
     })
 }
 
-fn sysctls(config: &Config) -> Result<Vec<Sysctl>> {
+fn sysctls(config: &Config, on_our_network: impl Fn() -> Result<bool>) -> Result<Vec<Sysctl>> {
     let parameters = config.linux.sysctl.iter();
     parameters
         .map(|(name, value)| {
@@ -164,7 +165,7 @@ fn sysctls(config: &Config) -> Result<Vec<Sysctl>> {
                 let message = format!("linux.sysctl: {name:?} is not a kernel parameter's name");
                 Error::new(Code::InvalidConfig, message)
             })?;
-            if path.starts_with("net/") && joins_our_network(config) {
+            if path.starts_with("net/") && on_our_network()? {
                 let message = format!("sysctl {name:?} not allowed in host network namespace");
                 return Err(Error::new(Code::InvalidConfig, message)
                     .hint("it would change the host; set it there"));
@@ -179,15 +180,12 @@ fn sysctls(config: &Config) -> Result<Vec<Sysctl>> {
 
 /// Whether the container joins the network that we are in ourselves, by whatever path: Docker
 /// has the host's bound somewhere, and names that.
-fn joins_our_network(config: &Config) -> bool {
-    let network = config.linux.namespace(NamespaceKind::Network);
-    let path = network.and_then(|namespace| namespace.path.as_deref());
-    let identity = |path: &Path| {
-        let stat = rustix::fs::stat(path).ok()?;
-        Some((stat.st_dev, stat.st_ino))
-    };
-    path.and_then(identity)
-        .is_some_and(|joined| Some(joined) == identity(Path::new("/proc/self/ns/net")))
+fn joins_our_network(plan: &Namespaces, descriptors: &[OwnedFd]) -> Result<bool> {
+    let is_network = |(join, _): &(&Join, &OwnedFd)| join.kinds == libc::CLONE_NEWNET as u64;
+    let mut joined = plan.join.iter().zip(descriptors);
+    joined.find(is_network).map_or(Ok(false), |(join, fd)| {
+        namespace::is_ours(fd, "net").context(|| format!("looking at {}", join.what))
+    })
 }
 
 fn init_hooks(config: &Config, request: &Request<'_>, process_env: &[CString]) -> Result<Hooks> {
