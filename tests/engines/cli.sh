@@ -302,8 +302,7 @@ check_top() {
 check_oom() {
     want_cgroups
     local tries=1
-    # conmon misses every other one of them there, runc's as well.
-    if on_v2 && [[ $engine_name != docker ]]; then tries=6; fi
+    [[ $engine_name == docker ]] || tries=$(conmon_tries)
     until runs_out_of_memory; do
         ((--tries)) || fail 'nobody said that it was killed for its memory'
         engine rm "$name"
@@ -640,7 +639,7 @@ check_delete_states() {
 }
 
 check_checkpoint_refused() {
-    if [[ $(/usr/local/bin/tare --version) == runc* ]]; then
+    if is_runc; then
         skip 'runc does checkpoint, with criu'
     fi
     if rootless; then skip 'Podman wants root for it'; fi

@@ -365,7 +365,7 @@ check_runtime_root() {
 }
 
 check_checkpoint_refused() {
-    if [[ $(/usr/local/bin/tare --version) == runc* ]]; then
+    if is_runc; then
         skip 'runc does checkpoint, with criu'
     fi
     background

@@ -80,10 +80,9 @@ check_exec_sync_timeout() {
     expect 0 exec_sync true
 }
 
-# conmon misses every other one of them under cgroup v2, runc's as well.
 check_oom() {
     local attempt
-    for attempt in {1..6}; do
+    for attempt in $(seq "$(conmon_tries)"); do
         if (name=$name-$attempt && runs_out_of_memory); then return; fi
     done
     false

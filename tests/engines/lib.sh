@@ -65,6 +65,13 @@ on_v2() {
     [[ -e /sys/fs/cgroup/cgroup.controllers ]]
 }
 
+# Whether this is the control, and not tare, which stands under the same name.
+is_runc() { [[ $(/usr/local/bin/tare --version) == runc* ]]; }
+
+# How often conmon may be asked whether it saw a container run out of memory: under cgroup v2 it
+# misses every other one, runc's as well.
+conmon_tries() { if on_v2; then echo 6; else echo 1; fi; }
+
 has_cpuset() {
     ! on_v2 || grep --quiet --word-regexp cpuset /sys/fs/cgroup/cgroup.controllers
 }
