@@ -2,11 +2,10 @@
 //! of the host is reached through one that the runtime has open, and a process of the container
 //! that watches for what enters sees nothing of the host's.
 
-use crate::harness::{Container, Sandbox, descriptors, skip, tests, wait_for};
+use crate::harness::{Container, Sandbox, descriptors, program, skip, tests, wait_for};
 use crate::inside;
 use serde_json::json;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 tests![
     cve_2016_9962_init_watches_what_enters,
@@ -198,8 +197,8 @@ fn cve_2016_9962_init_of_a_joined_pid_namespace_watches(t: &Sandbox) {
 
 fn hooks_get_none(t: &Sandbox) {
     let mut c = t.container();
-    let hook = t.file("hook", "#!/bin/sh\ncat >/dev/null; ls -l /proc/$$/fd >$1\n");
-    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    let text = "cat >/dev/null; ls -l /proc/$$/fd >$1";
+    let hook = program::script(t.path("hook"), text);
     let kinds = ["createRuntime", "createContainer", "poststart", "poststop"];
     for kind in kinds {
         c.push(

@@ -2,11 +2,11 @@
 //! what enters it, through /proc/PID/exe, and writes to it when it is no longer executed. What
 //! it gets hold of must not be the host's file, nor lead to it.
 
-use crate::harness::{Command, Container, Sandbox, runtime, skip, tests, wait_for};
+use crate::harness::{Command, Container, Sandbox, program, runtime, skip, tests, wait_for};
 use crate::inside;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 tests![
     cve_2019_5736_program_is_the_runtime,
@@ -26,8 +26,7 @@ struct Copy {
 impl Copy {
     fn new(t: &Sandbox) -> Self {
         let path = t.path("runtime");
-        fs::copy(runtime(), &path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        program::copy(runtime().as_ref(), &path);
         Self {
             content: fs::read(&path).unwrap(),
             mode: fs::metadata(&path).unwrap().mode(),
@@ -87,7 +86,7 @@ fn cve_2019_5736_program_is_the_runtime(t: &Sandbox) {
 fn cve_2019_5736_interpreter_is_the_runtime(t: &Sandbox) {
     let copy = Copy::new(t);
     let mut c = powerful(t);
-    executable(&c.rootfs("script"), b"#!/proc/self/exe\n");
+    program::write(&c.rootfs("script"), "#!/proc/self/exe\n");
     c.args(["/script"]).save();
     copy.command(t, &["run", "-b", c.bundle.to_str().unwrap(), &c.id])
         .run();
@@ -95,12 +94,6 @@ fn cve_2019_5736_interpreter_is_the_runtime(t: &Sandbox) {
     c.run_sleeping();
     copy.command(t, &["exec", &c.id, "/script"]).run();
     copy.assert_untouched();
-}
-
-fn executable(path: &Path, content: &[u8]) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, content).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// The published exploit, as quick as it can be made; `enter` prepares each exec.
@@ -179,7 +172,7 @@ fn cve_2019_5736_library_of_the_image_in_the_runtime(t: &Sandbox) {
         "lib64/ld-linux-x86-64.so.2",
         "evil.so",
     ] {
-        executable(&c.rootfs(place), &evil);
+        program::write(&c.rootfs(place), &evil);
     }
     c.set(
         "/process/env",

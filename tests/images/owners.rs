@@ -225,7 +225,7 @@ fn place_of_user() -> Result<Place, Failed> {
         place.dir(name);
         std::os::unix::fs::chown(place.path.join(name), Some(1000), Some(1000))?;
     }
-    std::fs::copy(std::env::current_exe()?, place.path.join("images"))?;
+    place.copy_program(&std::env::current_exe()?, "images");
     Ok(place)
 }
 

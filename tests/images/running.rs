@@ -294,7 +294,8 @@ fn an_ordinary_user() {
     }
     // The program's own directory may be closed to others.
     let program = shop.path("tare");
-    std::fs::copy(env!("CARGO_BIN_EXE_tare"), &program).unwrap();
+    shop.place
+        .copy_program(env!("CARGO_BIN_EXE_tare").as_ref(), "tare");
     let run = |args: &[&str]| {
         let mut command = std::process::Command::new("setpriv");
         command

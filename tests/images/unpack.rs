@@ -6,6 +6,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tare::error::Error;
 use tare::image::layer::{
@@ -50,6 +51,14 @@ impl Place {
         let path = self.path.join(name);
         std::fs::create_dir(&path).unwrap();
         open(&path)
+    }
+
+    /// Puts a program down. A child copies it: were the file open in this process, another test's
+    /// fork could keep it so, and the kernel refuse to execute it ("text file busy").
+    pub fn copy_program(&self, from: &Path, name: &str) {
+        let to = self.path.join(name);
+        let status = Command::new("cp").args([from, &to]).status().unwrap();
+        assert!(status.success(), "copying {from:?} to {to:?}");
     }
 
     /// Nothing beside the rootfs was changed.

@@ -1,7 +1,7 @@
 //! `events`: statistics and want of memory, as runc's JSON.
 
 use crate::harness::limits::{is_v2, need};
-use crate::harness::{Container, Sandbox, host, skip, tests, wait_for};
+use crate::harness::{Container, Sandbox, host, program, skip, tests, wait_for};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -308,14 +308,8 @@ fn lifecycle(t: &Sandbox) {
 fn lifecycle_of_one_that_is_being_made(t: &Sandbox) {
     let mut c = t.container();
     let reached = t.path("reached");
-    let hook = t.file(
-        "hook",
-        &format!("#!/bin/sh\ntouch {}\nsleep 1\n", reached.display()),
-    );
-    t.command("chmod")
-        .args(["755", hook.to_str().unwrap()])
-        .run()
-        .ok();
+    let text = format!("touch {}; sleep 1", reached.display());
+    let hook = program::script(t.path("hook"), &text);
     c.set("/hooks/createRuntime", json!([{"path": hook}]));
     c.args(["true"]);
     let run = c.run_with(&[]).spawn();

@@ -1,10 +1,9 @@
 //! `gc`: what killed commands left goes, and all else stays.
 
-use crate::harness::{Container, Sandbox, tests, wait_for};
+use crate::harness::{Container, Sandbox, program, tests, wait_for};
 use rustix::process::Signal;
 use serde_json::json;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 tests![
     half_made_container_goes,
@@ -19,11 +18,8 @@ tests![
 fn half_made(t: &Sandbox) -> Container<'_> {
     let mut c = t.container();
     let reached = t.path("reached");
-    let hook = t.file(
-        "hook",
-        &format!("#!/bin/sh\ntouch {}\nsleep 1000\n", reached.display()),
-    );
-    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    let text = format!("touch {}; sleep 1000", reached.display());
+    let hook = program::script(t.path("hook"), &text);
     c.set("/hooks/createRuntime", json!([{"path": hook}]));
     let create = c.create_with(&[]).spawn();
     wait_for("the hook", || reached.exists());
@@ -103,11 +99,8 @@ fn directory_without_a_record(t: &Sandbox) {
 fn what_is_being_made_stays(t: &Sandbox) {
     let mut c = t.container();
     let reached = t.path("reached");
-    let hook = t.file(
-        "hook",
-        &format!("#!/bin/sh\ntouch {}\nsleep 1\n", reached.display()),
-    );
-    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    let text = format!("touch {}; sleep 1", reached.display());
+    let hook = program::script(t.path("hook"), &text);
     c.set("/hooks/createRuntime", json!([{"path": hook}]));
     let create = c.create_with(&[]).spawn();
     wait_for("the hook", || reached.exists());

@@ -1,9 +1,8 @@
 //! Hooks: when each kind runs, where, with what, and what their failure does.
 
-use crate::harness::{Container, Sandbox, tests, wait_for};
+use crate::harness::{Container, Sandbox, program, tests, wait_for};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -34,9 +33,7 @@ tests![
 
 /// An executable script on the host.
 fn script(t: &Sandbox, name: &str, text: &str) -> PathBuf {
-    let path = t.file(name, &format!("#!/bin/sh\n{text}\n"));
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path
+    program::script(t.path(name), text)
 }
 
 /// Adds a hook that runs this shell script on the host.

@@ -1,6 +1,6 @@
 //! create, start, state, kill, delete, run: what each does, and what each refuses.
 
-use crate::harness::{DescriptorSocket, Sandbox, host, make_dir, runtime, skip, tests};
+use crate::harness::{DescriptorSocket, Sandbox, host, make_dir, program, runtime, skip, tests};
 use serde_json::json;
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -138,7 +138,7 @@ fn id_must_be_new(t: &Sandbox) {
 /// binary, where there is nothing else to lose.
 fn ids_that_are_paths_are_refused(t: &Sandbox) {
     let jail = t.dir("jail");
-    fs::copy(runtime(), jail.join("runtime")).unwrap();
+    program::copy(runtime().as_ref(), &jail.join("runtime"));
     let inside = |args: &[&str]| {
         t.command("chroot")
             .args([jail.to_str().unwrap(), "/runtime", "--root", "/state/root"])

@@ -1,9 +1,9 @@
 //! Finding and executing the program, and saying what is wrong with it.
 
-use crate::harness::{Container, Sandbox, skip, tests};
+use crate::harness::{Container, Sandbox, program, skip, tests};
 use serde_json::json;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 
 tests![
     arguments_are_passed_as_they_are,
@@ -54,15 +54,9 @@ fn program_not_found_by_path(t: &Sandbox) {
     t.assert_nothing_left();
 }
 
-fn executable(c: &Container, name: &str, mode: u32, content: &[u8]) {
-    let path = c.rootfs(name);
-    fs::write(&path, content).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
 fn program_not_executable(t: &Sandbox) {
     let mut c = t.container();
-    executable(&c, "file", 0o644, b"#!/bin/sh\n");
+    fs::write(c.rootfs("file"), "#!/bin/sh\n").unwrap();
     c.args(["/file"]);
     c.run().exits(1).says("/file").says("permission denied");
     t.assert_nothing_left();
@@ -86,7 +80,7 @@ fn fails_late(c: &mut Container, words: &[&str]) {
 
 fn program_of_another_format(t: &Sandbox) {
     let mut c = t.container();
-    executable(&c, "file", 0o755, b"\x01\x02\x03 is no program");
+    program::write(&c.rootfs("file"), b"\x01\x02\x03 is no program");
     c.args(["/file"]);
     fails_late(&mut c, &["/file", "exec format error"]);
     t.assert_nothing_left();
@@ -94,7 +88,7 @@ fn program_of_another_format(t: &Sandbox) {
 
 fn interpreter_is_named(t: &Sandbox) {
     let mut c = t.container();
-    executable(&c, "script", 0o755, b"#!/usr/bin/python9\n");
+    program::write(&c.rootfs("script"), b"#!/usr/bin/python9\n");
     c.args(["/script"]);
     fails_late(&mut c, &["no such file or directory", "/usr/bin/python9"]);
     t.assert_nothing_left();
@@ -102,7 +96,7 @@ fn interpreter_is_named(t: &Sandbox) {
 
 fn interpreter_with_carriage_return_is_named(t: &Sandbox) {
     let mut c = t.container();
-    executable(&c, "script", 0o755, b"#!/bin/sh\r\necho\r\n");
+    program::write(&c.rootfs("script"), b"#!/bin/sh\r\necho\r\n");
     c.args(["/script"]);
     let out = c
         .run()
@@ -124,7 +118,7 @@ fn loader_is_named(t: &Sandbox) {
         skip("no /bin/bash to take for a dynamic program");
     };
     let mut c = t.container();
-    executable(&c, "dynamic", 0o755, &dynamic);
+    program::write(&c.rootfs("dynamic"), &dynamic);
     c.args(["/dynamic"]);
     fails_late(&mut c, &["no such file or directory", "ld-linux"]);
     t.assert_nothing_left();

@@ -1,7 +1,7 @@
 //! The systemd driver: units, what they are told, and that none stays.
 
 use crate::harness::limits::check;
-use crate::harness::{Container, Sandbox, host, runtime, skip, tests, wait_for};
+use crate::harness::{Container, Sandbox, host, program, runtime, skip, tests, wait_for};
 use crate::limits::update;
 use crate::update::hole;
 use serde_json::{Value, json};
@@ -398,7 +398,7 @@ fn users_bundle(t: &Sandbox, resources: Value, path: Value) -> Container<'_> {
     if !Path::new("/usr/local/bin/as-user").exists() || !host::is_v2() {
         skip("this host has no user with a systemd and cgroup v2 of its own");
     }
-    fs::copy(runtime(), t.path("tare")).unwrap();
+    program::copy(runtime().as_ref(), &t.path("tare"));
     let spec = t
         .command(runtime())
         .args(["spec", "--rootless", "--bundle"]);

@@ -6,6 +6,7 @@ mod container;
 pub mod host;
 mod leftovers;
 pub mod limits;
+pub mod program;
 mod terminal;
 pub mod user;
 
