@@ -111,7 +111,6 @@ fn process(config: &Config, args: &cli::Exec) -> Result<Process> {
     let mut process = config.require_process()?.clone();
     process.args.clone_from(&args.command);
     process.terminal = args.tty;
-    process.console_size = None;
     if let Some(cwd) = &args.cwd {
         process.cwd = absolute(cwd)?;
     }
@@ -125,7 +124,7 @@ fn process(config: &Config, args: &cli::Exec) -> Result<Process> {
         process.env.extend(variables(file)?);
     }
     process.env.extend(args.env.iter().cloned());
-    process.no_new_privileges |= args.no_new_privs;
+    process.no_new_privileges = args.no_new_privs.unwrap_or(process.no_new_privileges);
     process.add_capabilities(&args.cap);
     if let Some(user) = &args.user {
         (process.user.uid, process.user.gid) = parse_user(user, process.user.gid)?;

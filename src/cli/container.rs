@@ -1,6 +1,7 @@
 //! Flags of create, run and exec: what makes processes in containers.
 
 use super::{Unpacking, absolute};
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -128,9 +129,10 @@ pub struct Exec {
     /// The AppArmor profile of the process
     #[arg(long, value_name = "PROFILE")]
     pub apparmor: Option<String>,
-    /// Set no_new_privs
-    #[arg(long)]
-    pub no_new_privs: bool,
+    /// Set no_new_privs, or with "=false" leave it unset where the container has it
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub no_new_privs: Option<bool>,
     /// Give the process a capability more
     #[arg(short, long, value_name = "CAP")]
     pub cap: Vec<String>,

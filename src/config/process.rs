@@ -79,9 +79,11 @@ pub struct ConsoleSize {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
-    /// User id.
+    /// User id. The spec requires both ids; runc takes root where one is absent.
+    #[serde(default, deserialize_with = "de::or_default")]
     pub uid: u32,
     /// Group id.
+    #[serde(default, deserialize_with = "de::or_default")]
     pub gid: u32,
     /// The umask; absent leaves the runtime's.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -76,28 +76,26 @@ add_group() {
     printf 'root:x:0:\nuser:x:1000:\ngroup-defined-in-image:x:50000:user\n' >etc/group
 }
 
-# The specs that this machine has, a full name a line; benchmarks are not among them.
+# The specs that this machine has, a line each: the check's name, which is the spec's without the
+# words that all have, and the full name; benchmarks are not among them.
 list_specs() {
     local list=${logs:-/var/tmp}/critest.specs
     if [[ ! -s $list ]]; then
         "$critest" --ginkgo.dry-run --ginkgo.json-report="$list.json" >/dev/null
         jq --raw-output '.[0].SpecReports[] | select(.LeafNodeType == "It" and .State == "passed") |
-            .ContainerHierarchyTexts + [.LeafNodeText] | join(" ")' "$list.json" >"$list.new"
+            .ContainerHierarchyTexts + [.LeafNodeText] | join(" ")' "$list.json" |
+            sed -E 'h; s/\[(k8s\.io|Conformance)\]//g; s/runtime should support [a-z ]*(runtime|mount|should) /\1 /
+                s/runtime should (support )?//g; s/[^A-Za-z0-9]+/_/g; s/^_|_$//g; G; s/\n/ /' >"$list.new"
         mv "$list.new" "$list"
     fi
     cat "$list"
 }
 
-# A check's name is its spec's without the words that all have.
-name_of() { # spec
-    sed -E 's/\[(k8s\.io|Conformance)\]//g; s/runtime should support [a-z ]*(runtime|mount|should) /\1 /
-        s/runtime should (support )?//g; s/[^A-Za-z0-9]+/_/g; s/^_|_$//g' <<<"$1"
-}
-
 if [[ -x $critest ]]; then
-    while read -r spec; do
+    # Every check reads this: nothing in the loop may cost a process.
+    while read -r check spec; do
         [[ $spec =~ ${only-} ]] || continue
-        eval "check_$(name_of "$spec")() { try_spec $(printf %q "$spec"); }"
+        eval "check_$check() { try_spec ${spec@Q}; }"
     done < <(list_specs)
 else
     # Counted once, as skipped.

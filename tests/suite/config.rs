@@ -340,7 +340,8 @@ fn real_configs_of_engines_are_read(t: &Sandbox) {
         .set("/linux/resources/cpu", json!({"shares": 0}))
         .set("/linux/resources/pids", json!({"limit": 2048}))
         .set("/linux/resources/hugepageLimits", json!([]))
-        .set("/root/readonly", json!(false));
+        .set("/root/readonly", json!(false))
+        .set("/process/user", json!({"gid": null}));
     c.args(["echo", "ran"]);
     let out = c.run().ok().prints("ran");
     assert_eq!(out.stderr, "");

@@ -103,15 +103,20 @@ fn cap_unknown(t: &Sandbox) {
 }
 
 fn no_new_privs(t: &Sandbox) {
-    let mut c = t.container();
-    c.set("/process/noNewPrivileges", json!(false))
-        .run_sleeping();
-    let args = ["grep", "NoNewPrivs", "/proc/self/status"];
-    c.exec(&args).ok().prints("NoNewPrivs:\t0");
-    c.exec_with(&["--no-new-privs"], &args)
-        .run()
-        .ok()
-        .prints("NoNewPrivs:\t1");
+    for containers in [false, true] {
+        let mut c = t.container();
+        c.set("/process/noNewPrivileges", json!(containers))
+            .run_sleeping();
+        let prints = |flags: &[&str], set: bool| {
+            let args = ["grep", "NoNewPrivs", "/proc/self/status"];
+            let expected = format!("NoNewPrivs:\t{}", u8::from(set));
+            c.exec_with(flags, &args).run().ok().prints(&expected);
+        };
+        prints(&[], containers);
+        prints(&["--no-new-privs"], true);
+        prints(&["-no-new-privs=T"], true);
+        prints(&["--no-new-privs=false"], false);
+    }
 }
 
 fn process_with(t: &Sandbox, c: &Container, edit: impl FnOnce(&mut Value)) -> Output {

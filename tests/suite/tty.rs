@@ -28,6 +28,7 @@ tests![
     console_socket_without_terminal,
     terminal_without_console_socket,
     console_size,
+    console_size_of_a_detached_exec,
     terminal_in_user_namespace,
     exec_on_a_terminal,
     exec_by_console_socket,
@@ -282,6 +283,16 @@ fn console_size(t: &Sandbox) {
     let terminal = socket.receive_terminal();
     terminal.expect("10 110");
     assert_eq!(terminal.size(), (10, 110));
+}
+
+fn console_size_of_a_detached_exec(t: &Sandbox) {
+    let mut c = t.container();
+    c.set("/process/consoleSize", json!({"height": 10, "width": 110}))
+        .run_sleeping();
+    let socket = DescriptorSocket::new(t);
+    let flags = ["-td", "--console-socket", socket.path()];
+    c.exec_with(&flags, &["stty", "size"]).run().ok();
+    socket.receive_terminal().expect("10 110");
 }
 
 fn terminal_in_user_namespace(t: &Sandbox) {
