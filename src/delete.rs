@@ -152,7 +152,7 @@ pub fn kill_all(record: &Record) -> Result<()> {
         let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
     }
     if !record.is_mere_intent() {
-        record.cgroups.signal_all(Signal::KILL)?;
+        record.cgroups.signal_all(libc::SIGKILL)?;
     }
     match &init {
         Some(pidfd) if !spawn::ended_within(pidfd.as_fd(), Some(DEATH_DEADLINE))? => {

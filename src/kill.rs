@@ -59,17 +59,13 @@ fn signal_init(record: &Record, number: i32) -> Result<()> {
 }
 
 fn signal_all(record: &Record, number: i32) -> Result<()> {
-    match Signal::from_named_raw(number) {
-        // A rootless container may have no cgroup to find the others by.
-        Some(_) if !record.cgroups.exists() => match signal_init(record, number) {
-            Err(error) if error.code() == Code::WrongState => Ok(()),
-            other => other,
-        },
-        Some(signal) => record.cgroups.signal_all(signal),
-        None => Err(Error::new(
-            Code::Usage,
-            format!("signal {number} cannot be sent to all processes"),
-        )),
+    if record.cgroups.exists() {
+        return record.cgroups.signal_all(number);
+    }
+    // A rootless container may have no cgroup to find the others by.
+    match signal_init(record, number) {
+        Err(error) if error.code() == Code::WrongState => Ok(()),
+        other => other,
     }
 }
 

@@ -56,12 +56,13 @@ pub use v2::V2;
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 pub use crate::init::process::AttachFiles;
+use crate::sys::signals;
 use hierarchies::Layout;
 use limits::Journal;
 use means::Means;
 use rustix::fs::{Mode, OFlags, Uid};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -286,13 +287,14 @@ impl Manager {
         Ok(pids.into_iter().filter_map(Pid::from_raw).collect())
     }
 
-    /// Signals all processes, and none that forks meanwhile escapes. A paused container
-    /// stays so, but for SIGKILL. Whoever wants them gone waits for them by [`Self::remove`].
-    pub fn signal_all(&self, signal: Signal) -> Result<()> {
+    /// Sends signal `number` (0 to 64) to all processes, and none that forks meanwhile escapes. A
+    /// paused container stays so, but for SIGKILL. Whoever wants them gone waits for them by
+    /// [`Self::remove`].
+    pub fn signal_all(&self, number: i32) -> Result<()> {
         match self {
-            Self::V1(v1) => v1.signal_all(signal),
-            Self::V2(v2) => v2.signal_all(signal),
-            Self::Systemd(unit) => unit.files.signal_all(signal),
+            Self::V1(v1) => v1.signal_all(number),
+            Self::V2(v2) => v2.signal_all(number),
+            Self::Systemd(unit) => unit.files.signal_all(number),
         }
     }
 
@@ -475,13 +477,13 @@ fn check_unused(dir: &Path, frozen: bool) -> Result<()> {
 }
 
 /// Signals each; one that is gone needs none.
-fn signal_each(pids: &[i32], signal: Signal) -> Result<()> {
+fn signal_each(pids: &[i32], number: i32) -> Result<()> {
     let mut result = Ok(());
     for pid in pids.iter().filter_map(|pid| Pid::from_raw(*pid)) {
-        match rustix::process::kill_process(pid, signal) {
+        match signals::send_by_pid(pid, number) {
             Ok(()) | Err(Errno::SRCH) => {}
             Err(errno) => {
-                let doing = format!("sending signal {} to {pid:?}", signal.as_raw());
+                let doing = format!("sending signal {number} to {pid:?}");
                 result = result.and(Err(Error::system(doing, errno)));
             }
         }

@@ -20,7 +20,6 @@ use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -267,9 +266,9 @@ impl V1 {
         self.main().map_or(Ok(Vec::new()), tree::processes)
     }
 
-    pub(super) fn signal_all(&self, signal: Signal) -> Result<()> {
+    pub(super) fn signal_all(&self, number: i32) -> Result<()> {
         let freezer = self.find("freezer");
-        if signal == Signal::KILL && self.kill_unified()? && self.all_in_unified()? {
+        if number == libc::SIGKILL && self.kill_unified()? && self.all_in_unified()? {
             return freezer.map_or(Ok(()), freezer::thaw_to_die);
         }
         let paused = match freezer {
@@ -285,9 +284,9 @@ impl V1 {
         }
         let result = self
             .processes()
-            .and_then(|pids| super::signal_each(&pids, signal));
+            .and_then(|pids| super::signal_each(&pids, number));
         match freezer {
-            Some(dir) if signal == Signal::KILL => result.and(freezer::thaw_to_die(dir)),
+            Some(dir) if number == libc::SIGKILL => result.and(freezer::thaw_to_die(dir)),
             Some(dir) if !paused => result.and(freezer::thaw(dir)),
             _ => result,
         }

@@ -9,7 +9,7 @@ use super::{Claim, MemoryEvents, OomWatch, controllers, ebpf, events, memory, su
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -234,12 +234,12 @@ impl V2 {
         self.path().map_or(Ok(Vec::new()), tree::processes)
     }
 
-    pub(super) fn signal_all(&self, signal: Signal) -> Result<()> {
+    pub(super) fn signal_all(&self, number: i32) -> Result<()> {
         let Some(dir) = self.path() else {
             return Ok(());
         };
         // Not before Linux 5.14, nor where the whole cgroup is gone.
-        if signal == Signal::KILL && files::write_if_there(&dir.join("cgroup.kill"), "1")? {
+        if number == libc::SIGKILL && files::write_if_there(&dir.join("cgroup.kill"), "1")? {
             return Ok(());
         }
         let paused = is_frozen(dir)?;
@@ -251,7 +251,7 @@ impl V2 {
         }
         let result = self
             .processes()
-            .and_then(|pids| super::signal_each(&pids, signal));
+            .and_then(|pids| super::signal_each(&pids, number));
         match paused {
             true => result,
             false => result.and(self.thaw()),

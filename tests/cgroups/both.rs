@@ -2,7 +2,6 @@
 
 use crate::host::{Cgroup, resources, wait_until};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
-use rustix::process::Signal;
 use serde_json::json;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -17,7 +16,7 @@ fn no_fork_escapes_a_signal() {
     };
     let mut process = cgroup.spawn("while true; do (sleep 60 &) ; done");
     wait_until("forks", || cgroup.manager.processes().unwrap().len() > 30);
-    cgroup.manager.signal_all(Signal::TERM).unwrap();
+    cgroup.manager.signal_all(libc::SIGTERM).unwrap();
     process.0.wait().unwrap();
     wait_until("all to be gone", || {
         cgroup.manager.processes().unwrap().is_empty()
@@ -34,7 +33,7 @@ fn frozen_processes_stand_still_until_thawed_and_can_be_killed() {
     assert!(!cgroup.manager.is_frozen().unwrap());
     cgroup.manager.freeze().unwrap();
     assert!(cgroup.manager.is_frozen().unwrap());
-    cgroup.manager.signal_all(Signal::TERM).unwrap();
+    cgroup.manager.signal_all(libc::SIGTERM).unwrap();
     assert!(cgroup.manager.is_frozen().unwrap(), "a signal resumed it");
     assert_eq!(process.0.try_wait().unwrap(), None);
     cgroup.manager.thaw().unwrap();
@@ -42,7 +41,7 @@ fn frozen_processes_stand_still_until_thawed_and_can_be_killed() {
 
     let mut process = cgroup.spawn("sleep 60");
     cgroup.manager.freeze().unwrap();
-    cgroup.manager.signal_all(Signal::KILL).unwrap();
+    cgroup.manager.signal_all(libc::SIGKILL).unwrap();
     process.0.wait().unwrap();
     cgroup.manager.remove().unwrap();
 }
@@ -99,7 +98,7 @@ fn what_is_gone_is_thawed_and_killed() {
     };
     cgroup.manager.remove().unwrap();
     cgroup.manager.thaw().unwrap();
-    for signal in [Signal::TERM, Signal::KILL] {
+    for signal in [libc::SIGTERM, libc::SIGKILL] {
         cgroup.manager.signal_all(signal).unwrap();
     }
     assert!(!cgroup.manager.is_frozen().unwrap());
@@ -130,7 +129,7 @@ fn nested_deeper_than_a_path_is_long() {
         .map(|pid| pid.as_raw_nonzero().get().cast_unsigned())
         .collect();
     assert_eq!(found, [process.0.id()]);
-    cgroup.manager.signal_all(Signal::KILL).unwrap();
+    cgroup.manager.signal_all(libc::SIGKILL).unwrap();
     process.0.wait().unwrap();
     cgroup.manager.remove().unwrap();
     assert!(!cgroup.manager.exists());

@@ -1,6 +1,5 @@
 //! Cgroups and processes for tests.
 
-use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
@@ -146,7 +145,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        let _ = self.manager.signal_all(Signal::KILL);
+        let _ = self.manager.signal_all(libc::SIGKILL);
         let _ = self.manager.remove();
         for path in self.manager.paths() {
             let parent = path.parent().unwrap();

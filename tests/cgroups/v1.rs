@@ -1,7 +1,6 @@
 //! v1 and hybrid.
 
 use crate::host::{Cgroup, resources, wait_until};
-use rustix::process::Signal;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +22,7 @@ fn a_process_enters_is_counted_and_killed() {
     wait_until("three processes", || {
         cgroup.manager.processes().unwrap().len() == 3
     });
-    cgroup.manager.signal_all(Signal::KILL).unwrap();
+    cgroup.manager.signal_all(libc::SIGKILL).unwrap();
     assert_eq!(process.0.wait().unwrap().code(), None);
     cgroup.manager.remove().unwrap();
     assert!(!cgroup.manager.exists());
@@ -36,7 +35,7 @@ fn killing_reaches_who_is_in_v1_alone() {
         return;
     };
     let mut process = cgroup.spawn_in_v1(":", "sleep 60");
-    cgroup.manager.signal_all(Signal::KILL).unwrap();
+    cgroup.manager.signal_all(libc::SIGKILL).unwrap();
     assert_eq!(process.0.wait().unwrap().code(), None);
 }
 
@@ -203,7 +202,7 @@ fn sub_cgroups_are_counted_and_removed() {
     };
     let mut process = sub.spawn("sleep 60");
     assert_eq!(cgroup.manager.processes().unwrap().len(), 1);
-    cgroup.manager.signal_all(Signal::KILL).unwrap();
+    cgroup.manager.signal_all(libc::SIGKILL).unwrap();
     process.0.wait().unwrap();
     cgroup.manager.remove().unwrap();
     assert!(!cgroup.manager.exists());

@@ -1,7 +1,7 @@
 //! v2 alone.
 
 use crate::host::{Cgroup, resources, wait_until};
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,13 +44,13 @@ fn processes_are_counted_and_killed_with_their_sub_cgroups() {
     wait_until("three processes", || {
         cgroup.manager.processes().unwrap().len() >= 3
     });
-    cgroup.manager.signal_all(Signal::KILL).unwrap();
+    cgroup.manager.signal_all(libc::SIGKILL).unwrap();
     assert_eq!(one.0.wait().unwrap().code(), None);
     assert_eq!(two.0.wait().unwrap().code(), None);
     cgroup.manager.remove().unwrap();
     assert!(!cgroup.manager.exists());
     cgroup.manager.remove().unwrap();
-    cgroup.manager.signal_all(Signal::KILL).unwrap();
+    cgroup.manager.signal_all(libc::SIGKILL).unwrap();
 }
 
 #[test]

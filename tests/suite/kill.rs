@@ -10,6 +10,7 @@ tests![
     kill_of_stopped,
     kill_of_created,
     kill_all_reaches_every_process,
+    kill_all_takes_every_signal,
     kill_of_init_ends_its_children,
     run_forwards_signals,
 ];
@@ -85,6 +86,24 @@ fn kill_all_reaches_every_process(t: &Sandbox) {
     c.wait_for_status("stopped");
     c.delete().ok();
     t.assert_nothing_left();
+}
+
+fn kill_all_takes_every_signal(t: &Sandbox) {
+    let mut c = t.container();
+    let wait = "echo ready; while :; do sleep 0.1; done";
+    c.script(&format!(
+        "trap 'echo init' 35; (trap 'echo child' 35; {wait}) & {wait}"
+    ));
+    let run = c.run_with(&["--detach"]).run().ok();
+    wait_for("ready", || run.later().matches("ready").count() == 2);
+    t.tare(["kill", "-a", &c.id, "0"]).run().ok();
+    // No shell's trap is of use to "sleep".
+    t.tare(["kill", "-a", &c.id, "SIGRTMIN+1"]).run().ok();
+    wait_for("the signal in both", || {
+        let said = run.later();
+        said.contains("init") && said.contains("child")
+    });
+    c.delete_force().ok();
 }
 
 fn kill_of_init_ends_its_children(t: &Sandbox) {

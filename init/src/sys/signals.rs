@@ -2,12 +2,12 @@
 
 use super::call::call;
 use linux_raw_sys::general::{
-    __NR_pidfd_send_signal, __NR_rt_sigaction, __NR_rt_sigprocmask, __NR_signalfd4, O_CLOEXEC,
-    O_NONBLOCK, SIG_BLOCK, SIG_SETMASK,
+    __NR_kill, __NR_pidfd_send_signal, __NR_rt_sigaction, __NR_rt_sigprocmask, __NR_signalfd4,
+    O_CLOEXEC, O_NONBLOCK, SIG_BLOCK, SIG_SETMASK,
 };
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::{Errno, Result};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
 /// The last signal's number.
@@ -142,4 +142,14 @@ pub fn send(pidfd: BorrowedFd<'_>, number: i32) -> Result<()> {
     let arguments = [pidfd.as_raw_fd() as usize, number as usize, 0, 0];
     // SAFETY: no memory is passed (the siginfo is null).
     unsafe { call(__NR_pidfd_send_signal, arguments) }.map(drop)
+}
+
+/// Sends signal `number` to a process by its pid, as [`send`] does by a pidfd.
+///
+/// # Errors
+/// `ESRCH` where it is gone; else those of kill(2).
+pub fn send_by_pid(pid: Pid, number: i32) -> Result<()> {
+    let pid = pid.as_raw_nonzero().get();
+    // SAFETY: no memory is passed.
+    unsafe { call(__NR_kill, [pid as usize, number as usize]) }.map(drop)
 }
