@@ -197,6 +197,12 @@ pub(super) fn remove_if_empty(dir: &Path) -> Result<()> {
     }
 }
 
+/// A cgroup for processes to be cloned into.
+pub(super) fn open_directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).context(|| format!("opening {}", path.display()))
+}
+
 /// Who keeps a cgroup from going away.
 fn leftovers(dir: &Path) -> String {
     match tree::processes(dir) {

@@ -22,6 +22,7 @@ mod claim;
 mod controllers;
 mod cpuset;
 mod devices;
+mod driver;
 mod ebpf;
 mod events;
 mod files;
@@ -31,6 +32,7 @@ mod kernel_log;
 mod limits;
 mod means;
 mod memory;
+mod occupants;
 mod oom;
 mod path;
 mod planned;
@@ -43,6 +45,7 @@ mod v1;
 mod v2;
 
 pub use claim::Claim;
+pub use driver::Driver;
 pub use memory::MemoryEvents;
 pub use oom::OomWatch;
 pub use path::CgroupPath;
@@ -54,77 +57,18 @@ pub use v1::V1;
 pub use v2::V2;
 
 use crate::config::resources::{DeviceRule, Resources};
-use crate::error::{Code, Context, Error, Result};
+use crate::error::{Code, Result};
 pub use crate::init::process::AttachFiles;
-use crate::sys::signals;
-use hierarchies::Layout;
 use limits::Journal;
-use means::Means;
-use rustix::fs::{Mode, OFlags, Uid};
-use rustix::io::Errno;
+use rustix::fs::Uid;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// For how long [`Manager::remove`] waits for dying processes.
 const REMOVE_DEADLINE: Duration = Duration::from_secs(5);
-
-/// What this host's cgroups are driven by.
-#[derive(Debug)]
-pub struct Driver {
-    layout: Layout,
-    rootless: bool,
-    systemd: bool,
-}
-
-impl Driver {
-    /// Looks at the host. `rootless`: whoever asked for no cgroup may go without.
-    pub fn detect(systemd: bool, rootless: bool) -> Result<Self> {
-        if systemd && !systemd::is_running() {
-            // runc's words.
-            let message = "systemd not running on this host, cannot use systemd cgroups manager";
-            return Err(Error::new(Code::Unsupported, message).hint("leave --systemd-cgroup out"));
-        }
-        Ok(Self {
-            layout: hierarchies::detect()?,
-            rootless,
-            systemd,
-        })
-    }
-
-    /// The manager of container `id` with `linux.cgroupsPath`; nothing is made yet. The
-    /// annotations are the container's, some of which are properties for its systemd unit.
-    pub fn manager(
-        &self,
-        cgroups_path: Option<&str>,
-        annotations: &BTreeMap<String, String>,
-        id: &str,
-    ) -> Result<Manager> {
-        let needs_none = self.rootless && cgroups_path.is_none_or(str::is_empty);
-        if self.systemd {
-            let unit = Systemd::new(&self.layout, cgroups_path, annotations, id, self.rootless);
-            match unit {
-                Err(error) if needs_none && error.code() == Code::Unsupported => {
-                    log::debug!("doing without systemd: {error}");
-                }
-                result => return result.map(Manager::Systemd),
-            }
-        }
-        let path = CgroupPath::new(cgroups_path, id)?;
-        let means = match (self.rootless, needs_none) {
-            (false, _) => Means::Root,
-            (true, false) => Means::Rootless,
-            (true, true) => Means::BestEffort,
-        };
-        match &self.layout {
-            Layout::V1(hierarchies) => Ok(Manager::V1(V1::new(hierarchies, &path, means)?)),
-            Layout::V2(hierarchy) => Ok(Manager::V2(V2::new(hierarchy, &path, means)?)),
-        }
-    }
-}
 
 /// A container's cgroups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -457,41 +401,4 @@ impl Manager {
             Self::Systemd(unit) => unit.files.watch_oom(),
         }
     }
-}
-
-/// Refuses a cgroup somebody else uses, in runc's words.
-fn check_unused(dir: &Path, frozen: bool) -> Result<()> {
-    if frozen {
-        let message = "container's cgroup unexpectedly frozen";
-        return Err(Error::new(Code::WrongState, message).hint(dir.display().to_string()));
-    }
-    match tree::processes(dir)?.as_slice() {
-        [] => Ok(()),
-        pids => {
-            let count = pids.len();
-            let message = format!("container's cgroup is not empty: {count} process(es) found");
-            let who = format!("{} in {}", files::list(pids), dir.display());
-            Err(Error::new(Code::WrongState, message).hint(who))
-        }
-    }
-}
-
-/// Signals each; one that is gone needs none.
-fn signal_each(pids: &[i32], number: i32) -> Result<()> {
-    let mut result = Ok(());
-    for pid in pids.iter().filter_map(|pid| Pid::from_raw(*pid)) {
-        match signals::send_by_pid(pid, number) {
-            Ok(()) | Err(Errno::SRCH) => {}
-            Err(errno) => {
-                let doing = format!("sending signal {number} to {pid:?}");
-                result = result.and(Err(Error::system(doing, errno)));
-            }
-        }
-    }
-    result
-}
-
-fn open_directory(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).context(|| format!("opening {}", path.display()))
 }

@@ -12,9 +12,10 @@ use super::devices::Policy;
 use super::files::{self, Made};
 use super::hierarchies::Hierarchy;
 use super::limits::{self, Group, Journal, Write};
+use super::means::Means;
 use super::path::CgroupPath;
 use super::{
-    Claim, ContainerMount, Means, MemoryEvents, controllers, cpuset, freezer, memory, sub, tree,
+    Claim, ContainerMount, MemoryEvents, controllers, cpuset, freezer, memory, occupants, sub, tree,
 };
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
@@ -259,7 +260,7 @@ impl V1 {
     }
 
     pub(super) fn clone_target(&self) -> Result<Option<OwnedFd>> {
-        self.unified().map(super::open_directory).transpose()
+        self.unified().map(files::open_directory).transpose()
     }
 
     pub(super) fn processes(&self) -> Result<Vec<i32>> {
@@ -284,7 +285,7 @@ impl V1 {
         }
         let result = self
             .processes()
-            .and_then(|pids| super::signal_each(&pids, number));
+            .and_then(|pids| occupants::signal_each(&pids, number));
         match freezer {
             Some(dir) if number == libc::SIGKILL => result.and(freezer::thaw_to_die(dir)),
             Some(dir) if !paused => result.and(freezer::thaw(dir)),
@@ -400,7 +401,7 @@ fn create(
     };
     match how {
         Made::New => {}
-        Made::Existing => super::check_unused(&cgroup.path, is_frozen(cgroup)?)?,
+        Made::Existing => occupants::check_unused(&cgroup.path, is_frozen(cgroup)?)?,
     }
     ready_cpuset(cgroup, resources)
 }

@@ -4,8 +4,11 @@ use super::devices::Policy;
 use super::files::{self, Made};
 use super::hierarchies::{self, Hierarchy};
 use super::limits::{self, Journal, Write};
+use super::means::Means;
 use super::path::{Base, CgroupPath};
-use super::{Claim, MemoryEvents, OomWatch, controllers, ebpf, events, memory, sub, tree};
+use super::{
+    Claim, MemoryEvents, OomWatch, controllers, ebpf, events, memory, occupants, sub, tree,
+};
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 use rustix::io::Errno;
@@ -22,19 +25,15 @@ const FREEZE_DEADLINE: Duration = Duration::from_secs(10);
 pub struct V2 {
     mount: PathBuf,
     path: PathBuf,
-    /// See [`super::Means`].
-    means: super::Means,
+    /// See [`Means`].
+    means: Means,
     /// It could not be made, and did not have to be.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     without: bool,
 }
 
 impl V2 {
-    pub(super) fn new(
-        hierarchy: &Hierarchy,
-        path: &CgroupPath,
-        means: super::Means,
-    ) -> Result<Self> {
+    pub(super) fn new(hierarchy: &Hierarchy, path: &CgroupPath, means: Means) -> Result<Self> {
         let base = match path.base() {
             Base::MountPoint => hierarchy.mount.clone(),
             // Beside our own cgroup: ours has a process, us, and so can have no children
@@ -92,7 +91,7 @@ impl V2 {
         let (ours, how) = Claim::make(&self.path, made)?;
         *claim = ours;
         if how == Made::Existing {
-            super::check_unused(&self.path, is_frozen(&self.path)?)?;
+            occupants::check_unused(&self.path, is_frozen(&self.path)?)?;
         }
         controllers::hand_down(&self.mount, &self.path, resources)
     }
@@ -227,7 +226,7 @@ impl V2 {
     }
 
     pub(super) fn clone_target(&self) -> Result<Option<OwnedFd>> {
-        self.path().map(super::open_directory).transpose()
+        self.path().map(files::open_directory).transpose()
     }
 
     pub(super) fn processes(&self) -> Result<Vec<i32>> {
@@ -251,7 +250,7 @@ impl V2 {
         }
         let result = self
             .processes()
-            .and_then(|pids| super::signal_each(&pids, number));
+            .and_then(|pids| occupants::signal_each(&pids, number));
         match paused {
             true => result,
             false => result.and(self.thaw()),

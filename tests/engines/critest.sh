@@ -53,6 +53,8 @@ add_tools() {
     printf '#!/bin/sh\nexec pidof "$1"\n' >bin/pgrep
     printf '#!/bin/sh\nexec cat /proc/sysvipc/shm\n' >bin/ipcs
     chmod 755 bin/pgrep bin/ipcs
+    # A spec masks it; by a symbolic link that were busybox.
+    ln --force bin/busybox bin/ls
     echo 'nobody:x:65534:65534:nobody:/:/bin/sh' >>etc/passwd
 }
 

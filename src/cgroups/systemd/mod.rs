@@ -18,7 +18,8 @@ mod value;
 use super::devices::Policy;
 use super::hierarchies::Layout;
 use super::limits::{Group, Journal};
-use super::{CgroupPath, Manager, Means, V1, V2, files, limits, tree};
+use super::means::Means;
+use super::{CgroupPath, Manager, V1, V2, files, limits, occupants, tree};
 use crate::config::resources::{DeviceRule, Resources};
 use crate::error::{Code, Context, Error, Result};
 pub(super) use connection::NO_USER_MANAGER;
@@ -118,7 +119,7 @@ impl Systemd {
     /// Refuses a unit that somebody else uses, before there is a process to put into it.
     pub(super) fn check_unused(&self) -> Result<()> {
         match self.directory() {
-            Some(dir) => super::check_unused(&dir, self.files.is_frozen()?),
+            Some(dir) => occupants::check_unused(&dir, self.files.is_frozen()?),
             None => Ok(()),
         }
     }
