@@ -11,6 +11,8 @@ use std::path::PathBuf;
 pub struct Context {
     /// Where the state of containers is kept.
     pub root: Root,
+    /// Whether that was asked for.
+    pub root_is_given: bool,
     systemd_cgroup: bool,
     rootless: bool,
 }
@@ -21,6 +23,7 @@ impl Context {
         let by_nature = is_rootless();
         let root = flags.root.clone();
         Self {
+            root_is_given: root.is_some(),
             root: Root::new(root.unwrap_or_else(|| default_root(by_nature))),
             systemd_cgroup: flags.systemd_cgroup,
             rootless: match flags.rootless {

@@ -312,8 +312,8 @@ fn intent(wanted: &Wanted<'_>, cgroups: Manager, built: &Built) -> Result<Record
         namespaces: plan.namespaces.new | joined,
         setgroups: plan.namespaces.setgroups,
         keyring: plan.keyring.clone(),
-        poststart: hooks_of_kind("poststart", &config.hooks.poststart, None)?,
-        poststop: hooks_of_kind("poststop", &config.hooks.poststop, None)?,
+        poststart: hooks_of_kind("poststart", &config.hooks.poststart)?,
+        poststop: hooks_of_kind("poststop", &config.hooks.poststop)?,
     })
 }
 

@@ -55,11 +55,12 @@ pub fn run(globals: &Globals, args: &cli::Exec) -> Result<i32> {
     }
     timing::phase("making the plan");
     foreground::hold_signals();
+    // runc's words for a --cgroup that is not there.
+    let doing_cgroups = || "error adding pid to cgroups";
     let mut launched = launch::launch(Launch {
         built,
-        into_cgroup: cgroups.clone_target()?,
-        // The words that runc has for a --cgroup that is not there.
-        admit: &|pid| cgroups.join(pid).context(|| "error adding pid to cgroups"),
+        into_cgroup: cgroups.clone_target().context(doing_cgroups)?,
+        admit: &|pid| cgroups.join(pid).context(doing_cgroups),
         cgroups: &record.cgroups,
         gate: None,
         runtime: None,

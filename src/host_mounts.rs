@@ -1,5 +1,5 @@
-//! The mounts of a container that has no mount namespace of its own: they are the host's, and
-//! must not outlive it. This is the one place that reads mountinfo, and only for such containers.
+//! The host's mounts. Those of a container that has no mount namespace of its own are among them,
+//! and must not outlive it. Only for such containers, and for --no-pivot, is mountinfo read.
 
 use crate::container::Record;
 use crate::error::{Context, Result};
@@ -7,8 +7,9 @@ use crate::init::mounts::detach;
 use crate::mountinfo;
 use crate::plan::Plan;
 use crate::plan::rootfs::{Rootfs, Switch};
+use rustix::io::Errno;
 use std::ffi::{CString, OsStr};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// Where the rootfs is.
@@ -49,22 +50,61 @@ pub fn remove(record: &Record) -> Result<()> {
     );
     for path in ours.iter().rev() {
         let path = CString::new(path.as_os_str().as_bytes()).unwrap_or_default();
-        detach(&path)?;
+        match detach(&path) {
+            // Of shared mounts the one that goes takes its peers along.
+            Err(error) if error.errno() == Some(Errno::INVAL) => {}
+            other => other?,
+        }
     }
     Ok(())
 }
 
+/// Where the host has the whole of procfs or sysfs mounted.
+///
+/// # Errors
+/// Those of reading /proc/self/mountinfo.
+pub fn of_kernel() -> Result<Vec<CString>> {
+    let of_kernel =
+        |mount: &Mount<'_>| mount.root == b"/" && [&b"proc"[..], b"sysfs"].contains(&mount.kind);
+    let table = table()?;
+    let points = mounts(&table).filter(of_kernel).map(|mount| mount.point);
+    Ok(points
+        .filter_map(|point| CString::new(point.into_os_string().into_vec()).ok())
+        .collect())
+}
+
 /// The mount points at and below `root`, in the order in which they were mounted.
 fn mounted_below(root: &Path) -> Result<Vec<PathBuf>> {
-    let table = std::fs::read("/proc/self/mountinfo").context(|| "reading /proc/self/mountinfo")?;
-    let points = table.split(|&byte| byte == b'\n').filter_map(mount_point);
+    let table = table()?;
+    let points = mounts(&table).map(|mount| mount.point);
     Ok(points.filter(|point| point.starts_with(root)).collect())
 }
 
-/// The fifth field of a line (proc_pid_mountinfo(5)).
-fn mount_point(line: &[u8]) -> Option<PathBuf> {
-    let field = line.split(|&byte| byte == b' ').nth(4)?;
-    Some(mountinfo::path(field))
+/// What a line of mountinfo says (proc_pid_mountinfo(5)).
+struct Mount<'a> {
+    /// What of the file system is mounted.
+    root: &'a [u8],
+    point: PathBuf,
+    kind: &'a [u8],
+}
+
+impl<'a> Mount<'a> {
+    fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut fields = line.split(|&byte| byte == b' ');
+        let root = fields.nth(3)?;
+        let point = mountinfo::path(fields.next()?);
+        // The optional fields end with a dash.
+        let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+        Some(Self { root, point, kind })
+    }
+}
+
+fn table() -> Result<Vec<u8>> {
+    std::fs::read("/proc/self/mountinfo").context(|| "reading /proc/self/mountinfo")
+}
+
+fn mounts(table: &[u8]) -> impl Iterator<Item = Mount<'_>> {
+    table.split(|&byte| byte == b'\n').filter_map(Mount::parse)
 }
 
 #[cfg(test)]
@@ -74,7 +114,15 @@ mod tests {
     #[test]
     fn a_mount_point_with_spaces_is_read_as_it_is() {
         let line = b"36 35 98:0 / /mnt/a\\040b\\134 rw,noatime - ext3 /dev/root rw";
-        assert_eq!(mount_point(line), Some(PathBuf::from("/mnt/a b\\")));
-        assert_eq!(mount_point(b""), None);
+        let mount = Mount::parse(line).unwrap();
+        assert_eq!(mount.point, PathBuf::from("/mnt/a b\\"));
+        assert_eq!((mount.root, mount.kind), (&b"/"[..], &b"ext3"[..]));
+        assert!(Mount::parse(b"").is_none());
+    }
+
+    #[test]
+    fn optional_fields_are_passed_over() {
+        let line = b"36 35 98:0 /a /mnt rw shared:1 master:2 - proc proc rw";
+        assert_eq!(Mount::parse(line).unwrap().kind, b"proc");
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::cli::{self, Format};
 use crate::container::Directory;
-use crate::context::Context;
-use crate::error::{Code, Result};
+use crate::context::Context as Globals;
+use crate::error::{Code, Context, Result};
 use crate::output;
 use crate::state::State;
 use std::collections::HashMap;
@@ -12,7 +12,12 @@ use std::collections::HashMap;
 ///
 /// # Errors
 /// Where the root cannot be read.
-pub fn run(globals: &Context, args: &cli::List) -> Result<()> {
+pub fn run(globals: &Globals, args: &cli::List) -> Result<()> {
+    if globals.root_is_given {
+        // As runc: whoever mistypes it should not be told that there are no containers.
+        let path = globals.root.path();
+        std::fs::metadata(path).context(|| format!("--root: {}", path.display()))?;
+    }
     let states = states(globals.root.all()?)?;
     if args.quiet {
         let ids: String = states

@@ -17,8 +17,9 @@ pub struct Hook {
     pub path: CString,
     /// With its own name first.
     pub args: Vec<CString>,
-    /// `NAME=VALUE`.
-    pub env: Vec<CString>,
+    /// `NAME=VALUE`. Where a startContainer hook has none, it gets what the container's process
+    /// has by then, as with runc.
+    pub env: Option<Vec<CString>>,
     /// Seconds; none for no limit.
     pub timeout: Option<u32>,
     /// Where it stands: "hooks.createRuntime[0]".
@@ -91,7 +92,7 @@ fn run_one(hook: &Hook, state: &State) -> Result<()> {
     let outcome = spawn::run(&spawn::Command {
         path: hook.path.clone(),
         args: hook.args.clone(),
-        env: hook.env.clone(),
+        env: hook.env.clone().unwrap_or_default(),
         input,
         output_limit: Some(OUTPUT_SHOWN),
         timeout: hook

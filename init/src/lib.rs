@@ -161,7 +161,11 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
         *wire = Some(gate.wait()?);
     }
     if let Some(state) = &plan.hooks.state {
-        hooks::run(&plan.hooks.start_container, &here(state, Status::Created))?;
+        let hooks = &mut plan.hooks.start_container;
+        for hook in &mut *hooks {
+            hook.env.get_or_insert_with(|| plan.process.env.clone());
+        }
+        hooks::run(hooks, &here(state, Status::Created))?;
     }
     process::set_limits(&plan.process)?;
     if let Some(wire) = wire {

@@ -5,7 +5,7 @@ use crate::error::{Code, Context, Error, Result};
 use crate::files;
 use crate::passwd::HomeOf;
 use crate::plan::Plan;
-use crate::plan::process::{Process, Rlimit};
+use crate::plan::process::{Affinity, Process, Rlimit};
 use crate::plan::rootfs::ContainerPath;
 use crate::procfs::Procfs;
 use crate::root::{Root, file_type, is_of_the_kernel};
@@ -41,7 +41,11 @@ pub fn enter_cgroups(files: Vec<OwnedFd>, process: &Process) -> Result<()> {
     for file in files {
         enter_cgroup(Some(file))?;
     }
-    set_affinity(process.affinity.last.as_deref(), "final")?;
+    let Affinity { initial, last } = &process.affinity;
+    set_affinity(last.as_deref(), "final")?;
+    if initial.is_none() && last.is_none() {
+        reset_affinity();
+    }
     if let Some(score) = process.oom_score_adj {
         // Through the runtime's own /proc: no file of the container is in sight yet.
         files::write_to(c"/proc/self/oom_score_adj", score.to_string().as_bytes())
@@ -62,6 +66,15 @@ pub fn enter_cgroup(file: Option<OwnedFd>) -> Result<()> {
             .context(|| "entering the container's cgroup"),
         None => Ok(()),
     }
+}
+
+/// Lets this process run on every CPU of its cgroup's cpuset, now and when that changes: what CPUs
+/// an engine keeps itself to is no limit of its containers. The kernel leaves out what it has not.
+fn reset_affinity() {
+    // No kernel can be built for more (NR_CPUS).
+    const MOST_CPUS: usize = 8192;
+    // Where it is refused the container has fewer CPUs, and no other harm.
+    let _ = schedule::set_affinity(&[u64::MAX; MOST_CPUS / 64]);
 }
 
 fn set_affinity(cpus: Option<&[u64]>, which: &str) -> Result<()> {
@@ -153,13 +166,19 @@ fn refused(limit: &Rlimit) -> String {
     )
 }
 
+/// sched_setattr(2), EPERM.
+const WHAT_SCHEDULING_WANTS: &str = "it may take CAP_SYS_NICE; and SCHED_DEADLINE takes every CPU \
+    of the system, which linux.resources.cpu.cpus limits";
+
 /// Sets scheduling, I/O priority, memory policy and personality.
 ///
 /// # Errors
 /// The one that the kernel refuses, by its place in config.json.
 pub fn set_scheduling(process: &Process) -> Result<()> {
     if let Some(attr) = process.scheduler {
-        schedule::set_scheduler(0, attr).context(|| "process.scheduler")?;
+        schedule::set_scheduler(0, attr)
+            .context(|| "process.scheduler")
+            .map_err(|error| error.hint(WHAT_SCHEDULING_WANTS))?;
     }
     if let Some(priority) = process.io_priority {
         schedule::set_io_priority(priority).context(|| "process.ioPriority")?;

@@ -9,10 +9,11 @@ use crate::root::{Root, Want};
 use crate::wire::{FromInit, Wire};
 use crate::{console, devices, here, masks, mounts};
 use alloc::format;
+use core::ffi::CStr;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::OpenTreeFlags;
+use rustix::mount::{MountFlags, OpenTreeFlags};
 
 /// Sets up the rootfs and switches to it.
 ///
@@ -29,7 +30,7 @@ pub fn set_up(rootfs: &Rootfs, plan: &Plan, wire: &Wire) -> Result<()> {
         Want::Directory,
     )
     .context(|| "process.cwd")?;
-    run_hooks(plan, wire)?;
+    run_hooks(&root, plan, wire)?;
     allocate_terminal(&root, plan, wire)?;
     console::reopen_null(&root)?;
     mounts::finish(deferred)?;
@@ -62,15 +63,17 @@ fn allocate_terminal(root: &Root, plan: &Plan, wire: &Wire) -> Result<()> {
 }
 
 /// The hooks before pivot_root: those of the runtime's namespace, then those of the container's.
-fn run_hooks(plan: &Plan, wire: &Wire) -> Result<()> {
+fn run_hooks(root: &Root, plan: &Plan, wire: &Wire) -> Result<()> {
     if plan.hooks.in_runtime {
         wire.send(&FromInit::RuntimeHooks, &[])?;
         wire.await_continue()?;
     }
-    match &plan.hooks.state {
-        Some(state) => hooks::run(&plan.hooks.create_container, &here(state, Status::Creating)),
-        None => Ok(()),
-    }
+    let Some(state) = &plan.hooks.state else {
+        return Ok(());
+    };
+    // Those that runc runs find the rootfs in their working directory.
+    rustix::process::fchdir(root).context(|| "entering the rootfs")?;
+    hooks::run(&plan.hooks.create_container, &here(state, Status::Creating))
 }
 
 /// Opens the rootfs as a mount of its own.
@@ -132,6 +135,9 @@ fn switch(root: &Root, rootfs: &Rootfs) -> Result<()> {
     match rootfs.switch {
         Switch::Pivot => pivot()?,
         Switch::Move => {
+            for path in &rootfs.kernel_mounts {
+                take_away(path)?;
+            }
             mounts::attach(root, open_host_root()?).context(|| "moving the rootfs over /")?;
             rustix::process::chroot(c".").context(|| "chroot")?;
         }
@@ -143,6 +149,36 @@ fn switch(root: &Root, rootfs: &Rootfs) -> Result<()> {
             mounts::propagate(root, &[wanted]).context(|| "linux.rootfsPropagation")
         }
         _ => Ok(()),
+    }
+}
+
+/// Takes a mount out of this namespace; where that is not allowed, as in a user namespace, covers it.
+fn take_away(path: &CStr) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let doing = || format!("looking at the host's {}", path.to_string_lossy());
+    let mount = match rustix::fs::open(path, flags, Mode::empty()) {
+        // It went with the one that it was mounted in.
+        Err(Errno::NOENT) => return Ok(()),
+        opened => opened.context(doing)?,
+    };
+    // Else it would go from the host as well, or what is mounted in it.
+    let parent = rustix::fs::openat(&mount, c"..", flags, Mode::empty()).context(doing)?;
+    make_parent_private(&parent)?;
+    let private = Propagation {
+        kind: PropagationKind::Private,
+        recursive: true,
+    };
+    match mounts::propagate(&mount, &[private]) {
+        // No longer a mount.
+        Err(error) if error.errno() == Some(Errno::INVAL) => return Ok(()),
+        other => other.context(doing)?,
+    }
+    match mounts::detach(path) {
+        Err(error) if matches!(error.errno(), Some(Errno::INVAL | Errno::PERM)) => {
+            rustix::mount::mount(c"tmpfs", path, c"tmpfs", MountFlags::RDONLY, None)
+                .context(|| format!("covering the host's {}", path.to_string_lossy()))
+        }
+        other => other,
     }
 }
 

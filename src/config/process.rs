@@ -100,18 +100,24 @@ pub struct User {
 
 impl Process {
     /// Adds to every set but the inheritable one: what a program's file could inherit is no
-    /// business of a flag (CVE-2022-29162). The ambient set follows only where the container has
-    /// it: there the kernel needs it inheritable too.
+    /// business of a flag (CVE-2022-29162). To the ambient set only what is inheritable in the
+    /// container already, without which the kernel refuses it.
     pub fn add_capabilities(&mut self, names: &[String]) {
         if names.is_empty() {
             return;
         }
         let sets = self.capabilities.get_or_insert_default();
         for name in names {
-            for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
+            let add = |set: &mut Vec<String>| {
                 if !set.contains(name) {
                     set.push(name.clone());
                 }
+            };
+            add(&mut sets.bounding);
+            add(&mut sets.effective);
+            add(&mut sets.permitted);
+            if sets.inheritable.contains(name) {
+                add(&mut sets.ambient);
             }
         }
     }

@@ -44,8 +44,8 @@ pub(super) fn bring_up(
     let gate = gate::make(directory.as_fd())?;
     let runtime = Runtime {
         config,
-        prestart: hooks_of_kind("prestart", &config.hooks.prestart, None)?,
-        create_runtime: hooks_of_kind("createRuntime", &config.hooks.create_runtime, None)?,
+        prestart: hooks_of_kind("prestart", &config.hooks.prestart)?,
+        create_runtime: hooks_of_kind("createRuntime", &config.hooks.create_runtime)?,
         state: record.state(Status::Creating),
         root: wanted.overlay.map(|overlay| (overlay, wanted.bundle)),
     };

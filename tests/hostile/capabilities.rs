@@ -101,13 +101,15 @@ impl Wanted {
         sets
     }
 
-    /// With what `exec --cap` adds: to every set but the inheritable and the ambient one.
+    /// With what `exec --cap` adds: to every set but the inheritable one, to the ambient one what
+    /// is in that already.
     fn with(self, added: u64) -> Self {
         let add = |set: Option<u64>| Some(set.unwrap_or(0) | added);
         Self {
             bounding: add(self.bounding),
             permitted: add(self.permitted),
             effective: add(self.effective),
+            ambient: Some(self.ambient.unwrap_or(0) | added & self.inheritable.unwrap_or(0)),
             ..self
         }
     }

@@ -13,6 +13,7 @@ tests![
     arguments_and_environment,
     environment_of_start_container,
     working_directory_is_the_bundle,
+    working_directory_of_create_container_is_the_rootfs,
     several_of_a_kind_in_order,
     failing_hooks_of_create,
     failing_start_container_hook,
@@ -183,7 +184,21 @@ fn environment_of_start_container(t: &Sandbox) {
     hook_inside(&mut c, "env >/tmp/out");
     c.args(["true"]).run().ok();
     let text = fs::read_to_string(file).unwrap();
-    assert!(text.contains("OF_THE_PROCESS=yes"), "{text}");
+    for variable in ["OF_THE_PROCESS=yes", "HOME=/root"] {
+        assert!(text.lines().any(|line| line == variable), "{text}");
+    }
+}
+
+/// As with runc, whose users' hooks count on it.
+fn working_directory_of_create_container_is_the_rootfs(t: &Sandbox) {
+    let mut c = t.container();
+    hook(
+        t,
+        &mut c,
+        "createContainer",
+        "pwd; touch ./etc/made; ls -l /proc/self/cwd >&2",
+    );
+    c.args(["ls", "/etc/made"]).run().ok().prints("/etc/made");
 }
 
 fn working_directory_is_the_bundle(t: &Sandbox) {

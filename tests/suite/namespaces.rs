@@ -23,6 +23,7 @@ tests![
     time_offsets,
     time_offsets_without_namespace,
     no_mount_namespace,
+    no_mount_namespace_among_shared_mounts,
     loopback_is_up,
     new_network_has_no_other_device,
 ];
@@ -344,6 +345,24 @@ fn no_mount_namespace(t: &Sandbox) {
         .prints("/bin/busybox");
     let read = |name| fs::read_to_string(t.path(name)).unwrap();
     assert_eq!(read("before"), read("after"));
+}
+
+/// As on a host that systemd booted, where what is mounted in the rootfs shows twice.
+fn no_mount_namespace_among_shared_mounts(t: &Sandbox) {
+    let mut c = t.container();
+    c.without_namespace("mount").writable();
+    c.unset("/linux/maskedPaths").unset("/linux/readonlyPaths");
+    c.args(["true"]).save();
+    let script = format!(
+        "mount --make-rshared /; cp /proc/self/mounts {before}; {} run -b {} {} && \
+         cmp /proc/self/mounts {before} && echo same",
+        t.tare_words(),
+        c.bundle.display(),
+        c.id,
+        before = t.path("before").display(),
+    );
+    let out = t.command("unshare").args(["-m", "sh", "-c", &script]).run();
+    out.ok().prints("same");
 }
 
 fn loopback_is_up(t: &Sandbox) {

@@ -86,7 +86,10 @@ fn list_quiet(t: &Sandbox) {
 }
 
 fn list_empty(t: &Sandbox) {
-    // The root need not even be there.
+    // One that was asked for must be there.
+    let out = t.tare(["list"]).run().fails();
+    assert!(out.stderr.contains("no such file or directory"), "{out}");
+    t.dir("root");
     let out = t.tare(["list"]).run().ok();
     assert_eq!(out.stdout.lines().count(), 1);
     t.tare(["list", "-q"]).run().ok().prints("");

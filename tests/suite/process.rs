@@ -31,6 +31,7 @@ tests![
     scheduler_unknown,
     io_priority,
     affinity_of_exec,
+    affinity_of_the_caller,
     personality,
     memory_policy,
     session_keyring,
@@ -83,6 +84,8 @@ fn home_comes_from_passwd(t: &Sandbox) {
         "/home/user",
         "empty is as good as not set"
     );
+    c.set("/process/env", json!(["PATH=/bin", "HOME=/x", "HOME="]));
+    assert_eq!(home(&mut c, 1000), "/home/user", "the last one counts");
 }
 
 fn home_in_the_config_wins(t: &Sandbox) {
@@ -388,6 +391,29 @@ fn affinity_of_exec(t: &Sandbox) {
     );
 }
 
+/// What CPUs the caller keeps itself to is no limit of the container's.
+fn affinity_of_the_caller(t: &Sandbox) {
+    let allowed = |text: &str| {
+        let line = text.lines().find(|l| l.starts_with("Cpus_allowed_list"));
+        line.unwrap().to_owned()
+    };
+    let ours = allowed(&fs::read_to_string("/proc/self/status").unwrap());
+    if std::thread::available_parallelism().unwrap().get() < 2 {
+        skip("needs two CPUs");
+    }
+    let mut c = t.container();
+    c.args(["sleep", "1000"]).save();
+    let on_one = |command: String| {
+        let script = format!("exec taskset -c 0 {} {command}", t.tare_words());
+        t.command("sh").args(["-c", &script]).run().ok()
+    };
+    on_one(format!("run -d -b {} {}", c.bundle.display(), c.id));
+    let init = fs::read_to_string(c.proc("status")).unwrap();
+    assert_eq!(allowed(&init), ours);
+    let out = on_one(format!("exec {} cat /proc/self/status", c.id));
+    assert_eq!(allowed(&out.stdout), ours);
+}
+
 fn personality(t: &Sandbox) {
     if !cfg!(target_arch = "x86_64") {
         skip("uname names the 32-bit machine on x86_64");
@@ -421,6 +447,11 @@ fn memory_policy(t: &Sandbox) {
     c.args(["cat", "/proc/self/numa_maps"]);
     let out = c.run().ok();
     assert!(out.stdout.contains("interleave:0"), "{out}");
+    for (mode, shown) in [("MPOL_DEFAULT", " default "), ("MPOL_LOCAL", " local ")] {
+        c.set("/linux/memoryPolicy", json!({"mode": mode}));
+        let out = c.run().ok();
+        assert!(out.stdout.contains(shown), "{out}");
+    }
 }
 
 /// Each container gets a session keyring of its own, unless it is told not to.

@@ -14,7 +14,9 @@ tests![
     host_is_not_visible,
     old_root_is_not_mounted,
     no_pivot,
+    no_pivot_leaves_no_procfs_of_the_host,
     masked_file_and_directory,
+    masked_once,
     masked_paths_stay_masked,
     masked_path_that_is_missing,
     many_masked_paths,
@@ -96,6 +98,38 @@ fn old_root_is_not_mounted(t: &Sandbox) {
     }
 }
 
+/// The kernel lets a user namespace mount a procfs that shows no more than one that is there: the
+/// host's must not be, however it is shared with the host, and must stay in the host.
+fn no_pivot_leaves_no_procfs_of_the_host(t: &Sandbox) {
+    for propagation in ["rprivate", "rslave", "rshared"] {
+        let mut c = t.container();
+        c.set("/linux/rootfsPropagation", json!(propagation))
+            .set("/linux/maskedPaths", json!(["/proc/keys"]));
+        for set in ["bounding", "permitted", "effective"] {
+            c.push(
+                &format!("/process/capabilities/{set}"),
+                json!("CAP_SETFCAP"),
+            );
+        }
+        c.script(
+            "unshare -mrpf sh -c 'echo in; mount -t proc none /proc && echo proc; \
+             mount -t sysfs none /sys && echo sys'",
+        );
+        c.save();
+        let script = format!(
+            "mount --make-rshared /; cp /proc/self/mounts {before}; {} run --no-pivot -b {} {}; \
+             cmp /proc/self/mounts {before} || echo mounts changed",
+            t.tare_words(),
+            c.bundle.display(),
+            c.id,
+            before = t.path("before").display(),
+        );
+        let out = t.command("unshare").args(["-m", "sh", "-c", &script]).run();
+        assert_eq!(out.stdout, "in\n", "{propagation}: {out}");
+    }
+    t.assert_nothing_left();
+}
+
 fn no_pivot(t: &Sandbox) {
     let mut c = t.container();
     c.script("ls / && test ! -e /work");
@@ -125,6 +159,14 @@ fn masked_file_and_directory(t: &Sandbox) {
 }
 
 /// With all of root's power in the container, but in no position to unmount.
+fn masked_once(t: &Sandbox) {
+    let mut c = t.container();
+    let paths = json!(["/proc/keys", "/proc/keys", "/proc/./keys"]);
+    c.set("/linux/maskedPaths", paths)
+        .args(["grep", "-c", " /proc/keys ", "/proc/self/mounts"]);
+    c.run().ok().prints("1");
+}
+
 fn masked_paths_stay_masked(t: &Sandbox) {
     let mut c = t.container();
     fs::create_dir(c.rootfs("etc/dir")).unwrap();

@@ -22,6 +22,10 @@ pub struct Rootfs {
     pub propagation: Option<Propagation>,
     /// How the process gets the rootfs as its root.
     pub switch: Switch,
+    /// Where that is [`Switch::Move`]: the host's procfs and sysfs, to go from the container's
+    /// mount namespace. While they are in it with nothing over them, the kernel lets a user
+    /// namespace of the container mount others, free of all masks.
+    pub kernel_mounts: Vec<CString>,
     /// In order.
     pub mounts: Vec<Mount>,
     /// The devices to make, unless /dev is the host's.

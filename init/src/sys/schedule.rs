@@ -73,13 +73,12 @@ pub fn set_io_priority(value: i32) -> Result<()> {
 /// # Errors
 /// Those of set_mempolicy(2).
 pub fn set_memory_policy(mode: i32, nodes: &[u64]) -> Result<()> {
-    // The kernel reads one bit less than it is told (man set_mempolicy, "maxnode").
-    let bits = if nodes.is_empty() {
-        0
-    } else {
-        nodes.len() * 64 + 1
+    // The kernel reads one bit less than it is told (man set_mempolicy, "maxnode"), and takes no
+    // nodes for a null pointer alone.
+    let (words, bits) = match nodes {
+        [] => (0, 0),
+        nodes => (nodes.as_ptr().expose_provenance(), nodes.len() * 64 + 1),
     };
-    let words = nodes.as_ptr().expose_provenance();
     // SAFETY: the mask holds at least `bits - 1` bits and outlives the call.
     unsafe { call(__NR_set_mempolicy, [mode as usize, words, bits]) }.map(drop)
 }

@@ -7,15 +7,13 @@ use crate::error::Result;
 use crate::hooks::Hook;
 use std::ffi::CString;
 
-/// The hooks of one kind. One without an environment gets `default_env`, or the runtime's own.
+/// The hooks of one kind. One without an environment gets the runtime's own; startContainer's that
+/// of the container's process.
 ///
 /// # Errors
 /// Where a string holds a NUL.
-pub fn of_kind(
-    kind: &str,
-    hooks: &[config::Hook],
-    default_env: Option<&[CString]>,
-) -> Result<Vec<Hook>> {
+pub fn of_kind(kind: &str, hooks: &[config::Hook]) -> Result<Vec<Hook>> {
+    let default_env = || (kind != "startContainer").then(environment::own);
     hooks
         .iter()
         .enumerate()
@@ -23,7 +21,11 @@ pub fn of_kind(
         .collect()
 }
 
-fn one(at: String, hook: &config::Hook, default_env: Option<&[CString]>) -> Result<Hook> {
+fn one(
+    at: String,
+    hook: &config::Hook,
+    default_env: impl FnOnce() -> Option<Vec<CString>>,
+) -> Result<Hook> {
     let strings = |list: &[String]| {
         list.iter()
             .map(|s| kernel_string(s, &at))
@@ -35,10 +37,9 @@ fn one(at: String, hook: &config::Hook, default_env: Option<&[CString]>) -> Resu
     } else {
         strings(&hook.args)?
     };
-    let env = match (hook.env.is_empty(), default_env) {
-        (false, _) => strings(&hook.env)?,
-        (true, Some(env)) => env.to_vec(),
-        (true, None) => environment::own(),
+    let env = match hook.env.as_slice() {
+        [] => default_env(),
+        given => Some(strings(given)?),
     };
     let timeout = hook
         .timeout

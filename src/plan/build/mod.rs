@@ -89,7 +89,7 @@ pub fn create(config: &Config, request: &Request<'_>) -> Result<Built> {
         domainname: config.domainname.clone(),
         sysctls: sysctls(config, || joins_our_network(&namespaces, &descriptors))?,
         terminal: terminal(process),
-        hooks: init_hooks(config, request, &plan_process.env)?,
+        hooks: init_hooks(config, request)?,
         process: plan_process,
         preserved_fds: request.preserved_fds,
         namespaces,
@@ -188,13 +188,9 @@ fn joins_our_network(plan: &Namespaces, descriptors: &[OwnedFd]) -> Result<bool>
     })
 }
 
-fn init_hooks(config: &Config, request: &Request<'_>, process_env: &[CString]) -> Result<Hooks> {
-    let create_container = hooks::of_kind("createContainer", &config.hooks.create_container, None)?;
-    let start_container = hooks::of_kind(
-        "startContainer",
-        &config.hooks.start_container,
-        Some(process_env),
-    )?;
+fn init_hooks(config: &Config, request: &Request<'_>) -> Result<Hooks> {
+    let create_container = hooks::of_kind("createContainer", &config.hooks.create_container)?;
+    let start_container = hooks::of_kind("startContainer", &config.hooks.start_container)?;
     let wants_state = !create_container.is_empty() || !start_container.is_empty();
     Ok(Hooks {
         in_runtime: !config.hooks.prestart.is_empty()

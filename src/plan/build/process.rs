@@ -114,7 +114,7 @@ fn environment(list: &[String]) -> Result<(Vec<CString>, bool)> {
     let mut env = Vec::with_capacity(list.len());
     for variable in list.iter().rev() {
         let name = name(variable);
-        if variable == "HOME=" || !seen.insert(name.clone()) {
+        if !seen.insert(name.clone()) || variable == "HOME=" {
             continue;
         }
         wants_home &= name != "HOME";
@@ -307,5 +307,6 @@ mod tests {
         );
         assert_eq!(env(&["HOME=/x"]), (vec!["HOME=/x".into()], false));
         assert_eq!(env(&["HOME=", "A=1"]), (vec!["A=1".into()], true));
+        assert_eq!(env(&["HOME=/x", "HOME="]), (vec![], true));
     }
 }

@@ -4,8 +4,10 @@ use super::{IdMaps, Request, devices, kernel_path, mounts};
 use crate::config::Config;
 use crate::config::linux::Propagation as Configured;
 use crate::error::{Code, Error, Result};
+use crate::host_mounts;
 use crate::plan::namespaces::Namespaces;
 use crate::plan::rootfs::{ContainerPath, Propagation, PropagationKind, Rootfs, Switch};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// The rootfs of a new container.
@@ -23,9 +25,12 @@ pub fn plan(
         (true, false) => Switch::Pivot,
     };
     let bind_devices = namespaces.makes(user) || namespaces.joins(user);
+    // Once each: a second mount would hide nothing more.
     let paths = |list: &[std::path::PathBuf]| {
+        let mut seen = HashSet::new();
         list.iter()
             .map(|path| ContainerPath::new(&path.to_string_lossy()))
+            .filter(|path| seen.insert(path.clone()))
             .collect()
     };
     let label = mount_label(config);
@@ -40,6 +45,10 @@ pub fn plan(
         readonly: config.root.readonly,
         propagation,
         switch,
+        kernel_mounts: match switch {
+            Switch::Move => host_mounts::of_kernel()?,
+            Switch::Pivot | Switch::Chroot => Vec::new(),
+        },
         mounts,
         devices: devices::plan(config, bind_devices),
         masked_paths: paths(&config.linux.masked_paths),
