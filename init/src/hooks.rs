@@ -82,14 +82,24 @@ const OUTPUT_SHOWN: u64 = 4096;
 /// The first that fails, by its place, its exit status and what it printed; those after it do
 /// not run.
 pub fn run(hooks: &[Hook], state: &State) -> Result<()> {
-    hooks.iter().try_for_each(|hook| run_one(hook, state))
+    run_prepared(hooks, state, || Ok(()))
 }
 
-fn run_one(hook: &Hook, state: &State) -> Result<()> {
+/// The same; each calls `prepare` last of all before its execve.
+///
+/// # Errors
+/// Those of [`run`], and of `prepare`.
+pub fn run_prepared(hooks: &[Hook], state: &State, prepare: impl Fn() -> Result<()>) -> Result<()> {
+    hooks
+        .iter()
+        .try_for_each(|hook| run_one(hook, state, &prepare))
+}
+
+fn run_one(hook: &Hook, state: &State, prepare: impl Fn() -> Result<()>) -> Result<()> {
     let doing = || format!("running hook {} ({})", hook.at, hook.path.to_string_lossy());
     let input = serde_json::to_vec(state)
         .map_err(|e| Error::new(Code::Hook, format!("{}: writing the state: {e}", doing())))?;
-    let outcome = spawn::run(&spawn::Command {
+    let command = spawn::Command {
         path: hook.path.clone(),
         args: hook.args.clone(),
         env: hook.env.clone().unwrap_or_default(),
@@ -98,12 +108,13 @@ fn run_one(hook: &Hook, state: &State) -> Result<()> {
         timeout: hook
             .timeout
             .map(|seconds| Duration::from_secs(seconds.into())),
-    })
-    .map_err(|error| match error.code() {
-        Code::System => error.with_code(Code::Hook),
-        _ => error,
-    })
-    .context(doing)?;
+    };
+    let outcome = spawn::run_prepared(&command, prepare)
+        .map_err(|error| match error.code() {
+            Code::System => error.with_code(Code::Hook),
+            _ => error,
+        })
+        .context(doing)?;
     if outcome.status == spawn::Status::Exited(0) {
         return Ok(());
     }

@@ -165,7 +165,9 @@ fn receive_and_execute(wire: &mut Option<Wire>) -> Result<Infallible> {
         for hook in &mut *hooks {
             hook.env.get_or_insert_with(|| plan.process.env.clone());
         }
-        hooks::run(hooks, &here(state, Status::Created))?;
+        // They may be programs of the image, and are under the filter as its own is.
+        let confine = || seccomp::attach_last(&plan.process);
+        hooks::run_prepared(hooks, &here(state, Status::Created), confine)?;
     }
     process::set_limits(&plan.process)?;
     if let Some(wire) = wire {

@@ -79,7 +79,8 @@ pub fn attach_with_agent(process: &mut Process, wire: &Wire) -> Result<()> {
     drop_kept(process)
 }
 
-/// Attaches the filter, unless that was done before. After this only the execve may follow.
+/// Attaches the filter, unless that was done before. After this only the execve may follow, of the
+/// program or of a startContainer hook.
 ///
 /// # Errors
 /// Where the kernel has no seccomp, or this process has not the privilege.

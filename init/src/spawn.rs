@@ -93,13 +93,21 @@ impl From<WaitIdStatus> for Status {
 /// Where it cannot be executed, or is killed for its timeout ([`Code::Timeout`]). A program
 /// that fails is an [`Outcome`].
 pub fn run(command: &Command) -> Result<Outcome> {
+    run_prepared(command, || Ok(()))
+}
+
+/// The same; the child calls `prepare` last of all before the execve.
+///
+/// # Errors
+/// Those of [`run`], and of `prepare`.
+pub fn run_prepared(command: &Command, prepare: impl FnOnce() -> Result<()>) -> Result<Outcome> {
     let stdin = files::in_memory("stdin", &command.input).context(|| "preparing stdin")?;
     let output = files::in_memory("output", &[]).context(|| "preparing stdout")?;
     // Closed by the execve, or told why there is none.
     let (failure, told) =
         rustix::pipe::pipe_with(PipeFlags::CLOEXEC).context(|| "preparing a process")?;
     let (pid, pidfd) = match fork(&Clone::default()).context(|| "making a process")? {
-        Forked::Child => become_program(command, &stdin, &output, &told),
+        Forked::Child => become_program(command, &stdin, &output, &told, prepare),
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop(told);
@@ -145,7 +153,13 @@ fn end_of_file(file: &OwnedFd, limit: Option<u64>) -> rustix::io::Result<Vec<u8>
 }
 
 /// The child's part.
-fn become_program(command: &Command, stdin: &OwnedFd, output: &OwnedFd, told: &OwnedFd) -> ! {
+fn become_program(
+    command: &Command,
+    stdin: &OwnedFd,
+    output: &OwnedFd,
+    told: &OwnedFd,
+    prepare: impl FnOnce() -> Result<()>,
+) -> ! {
     signals::reset_dispositions(signals::SignalSet::all());
     signals::set_mask(&signals::SignalSet::empty());
     // What it starts is killed with it when its time is up, and it itself with us.
@@ -154,7 +168,8 @@ fn become_program(command: &Command, stdin: &OwnedFd, output: &OwnedFd, told: &O
     let ready = rustix::stdio::dup2_stdin(stdin)
         .and_then(|()| rustix::stdio::dup2_stdout(output))
         .and_then(|()| rustix::stdio::dup2_stderr(output))
-        .and_then(|()| exec::cloexec_from(3));
+        .and_then(|()| exec::cloexec_from(3))
+        .and_then(|()| prepare().map_err(|error| error.errno().unwrap_or(Errno::PERM)));
     let errno = match ready {
         Ok(()) => exec::execve(&command.path, &command.args, &command.env),
         Err(errno) => errno,

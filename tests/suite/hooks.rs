@@ -12,6 +12,7 @@ tests![
     namespaces_of_each_kind,
     arguments_and_environment,
     environment_of_start_container,
+    start_container_is_under_the_filter,
     working_directory_is_the_bundle,
     working_directory_of_create_container_is_the_rootfs,
     several_of_a_kind_in_order,
@@ -199,6 +200,24 @@ fn working_directory_of_create_container_is_the_rootfs(t: &Sandbox) {
         "pwd; touch ./etc/made; ls -l /proc/self/cwd >&2",
     );
     c.args(["ls", "/etc/made"]).run().ok().prints("/etc/made");
+}
+
+/// What such a hook executes may be the image's.
+fn start_container_is_under_the_filter(t: &Sandbox) {
+    for no_new_privileges in [true, false] {
+        let mut c = t.container();
+        c.set("/process/noNewPrivileges", json!(no_new_privileges));
+        let rule = json!({"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"});
+        c.set(
+            "/linux/seccomp",
+            json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}),
+        );
+        hook_inside(&mut c, "grep Seccomp: /proc/self/status; mkdir /tmp/made");
+        let out = c.args(["true"]).run().fails();
+        assert!(out.stderr.contains("Operation not permitted"), "{out}");
+        assert!(out.stderr.contains(r"Seccomp:\t2"), "{out}");
+    }
+    t.assert_nothing_left();
 }
 
 fn working_directory_is_the_bundle(t: &Sandbox) {
