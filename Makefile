@@ -12,7 +12,7 @@ ifndef TARE_COMMIT
 export TARE_COMMIT := $(shell git describe --always --dirty --abbrev=40 2>/dev/null)
 endif
 
-.PHONY: tare run test test-hosts test-engines compat conformance fuzz bench bench-hosts bench-unpack lint install clean
+.PHONY: tare run test test-hosts test-engines compat runc-suite conformance fuzz bench bench-hosts bench-unpack lint install clean
 
 # The release binary, at ./tare.
 tare:
@@ -50,6 +50,11 @@ test-engines: tare
 compat: tare
 	@scripts/setup engines
 	@RUNTIME=./tare tests/runc-compat/run
+
+# runc's own integration tests, with tare (see tests/runc-suite/README.md).
+runc-suite: tare
+	@scripts/setup runc-suite
+	@RUNTIME=./tare tests/runc-suite/run
 
 # Our own tests on other kinds of hosts alone (see tests/hosts/run).
 test-hosts: tare
@@ -95,6 +100,7 @@ lint:
 	shellcheck $(filter-out scripts/syscall-tables,$(wildcard scripts/*)) .ci/run tests/oci-conformance/run fuzz/run benches/on-hosts benches/unpack/run benches/unpack/images
 	cd tests/engines && shellcheck all run load private-machine build-cri on-v2 *.sh
 	cd tests/runc-compat && shellcheck run *.sh
+	shellcheck tests/runc-suite/run tests/runc-suite/build
 	cd tests/hosts && shellcheck run machine guest-tests guest/job guest/as-user
 
 # The binary, its man pages and the shells' completions.

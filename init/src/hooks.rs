@@ -26,6 +26,17 @@ pub struct Hook {
     pub at: String,
 }
 
+impl Hook {
+    /// As runc's errors name it, and what reads them expects: "createRuntime hook #0".
+    fn name(&self) -> String {
+        let place = self.at.trim_start_matches("hooks.").trim_end_matches(']');
+        match place.split_once('[') {
+            Some((kind, index)) => format!("{kind} hook #{index}"),
+            None => self.at.clone(),
+        }
+    }
+}
+
 /// The state of a container as the spec gives it to hooks and to `state` (runtime.md, "State").
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -96,7 +107,13 @@ pub fn run_prepared(hooks: &[Hook], state: &State, prepare: impl Fn() -> Result<
 }
 
 fn run_one(hook: &Hook, state: &State, prepare: impl Fn() -> Result<()>) -> Result<()> {
-    let doing = || format!("running hook {} ({})", hook.at, hook.path.to_string_lossy());
+    let doing = || {
+        format!(
+            "error running {}: {}",
+            hook.name(),
+            hook.path.to_string_lossy()
+        )
+    };
     let input = serde_json::to_vec(state)
         .map_err(|e| Error::new(Code::Hook, format!("{}: writing the state: {e}", doing())))?;
     let command = spawn::Command {

@@ -422,7 +422,8 @@ fn open_real_directory(root: &Root, path: &ContainerPath) -> Result<OwnedFd> {
     opened.map_err(|error| match error {
         Errno::LOOP | Errno::NOTDIR => Error::new(
             Code::InvalidConfig,
-            format!("{path} in the rootfs is not an ordinary directory"),
+            // runc's words, and why.
+            format!("{path} must be mounted on ordinary directory, and is none in the rootfs"),
         ),
         other => Error::system(format!("opening {path} in the rootfs"), other),
     })

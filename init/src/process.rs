@@ -167,8 +167,9 @@ fn refused(limit: &Rlimit) -> String {
 }
 
 /// sched_setattr(2), EPERM.
-const WHAT_SCHEDULING_WANTS: &str = "it may take CAP_SYS_NICE; and SCHED_DEADLINE takes every CPU \
-    of the system, which linux.resources.cpu.cpus limits";
+const WHAT_SCHEDULING_WANTS: &str = "SCHED_DEADLINE wants every CPU of the system: such a process \
+    scheduler can't be used together with AllowedCPUs, linux.resources.cpu.cpus; others may want \
+    CAP_SYS_NICE";
 
 /// Sets scheduling, I/O priority, memory policy and personality.
 ///

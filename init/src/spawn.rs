@@ -72,6 +72,8 @@ impl core::fmt::Display for Status {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Exited(code) => write!(f, "exit status {code}"),
+            // A seccomp filter's doing.
+            Self::Signaled(31) => write!(f, "killed by signal 31: bad system call"),
             Self::Signaled(number) => write!(f, "killed by signal {number}"),
         }
     }

@@ -63,6 +63,7 @@ impl<'a> Agent<'a> {
         })
         .map_err(|error| Error::new(Code::Protocol, error.to_string()))
         .context(at)?;
-        handover::send(self.path, &text, listener).context(at)
+        handover::send(self.path, &text, listener)
+            .context(|| format!("{}: failed to connect with seccomp agent", at()))
     }
 }

@@ -750,7 +750,7 @@ fn unified(t: &Sandbox) {
             .args(["true"]);
         c.run()
             .fails()
-            .says("linux.resources.unified: cannot be used on cgroup v1");
+            .says("linux.resources.unified: invalid configuration: cannot be used on cgroup v1");
         skip("unified is for cgroup v2, and was refused, as it should be");
     }
     need(&["memory", "pids"]);

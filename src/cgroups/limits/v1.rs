@@ -14,7 +14,7 @@ pub(in crate::cgroups) fn groups(
 ) -> Result<Vec<Group>> {
     check(resources)?;
     if !resources.unified.is_empty() {
-        let message = "linux.resources.unified: cannot be used on cgroup v1";
+        let message = "linux.resources.unified: invalid configuration: cannot be used on cgroup v1";
         return Err(Error::new(Code::Unsupported, message)
             .hint("it names cgroup v2 files; use the other fields of linux.resources"));
     }
