@@ -179,7 +179,10 @@ pub fn set_scheduling(process: &Process) -> Result<()> {
     if let Some(attr) = process.scheduler {
         schedule::set_scheduler(0, attr)
             .context(|| "process.scheduler")
-            .map_err(|error| error.hint(WHAT_SCHEDULING_WANTS))?;
+            .map_err(|error| match error.errno() {
+                Some(Errno::PERM) => error.hint(WHAT_SCHEDULING_WANTS),
+                _ => error,
+            })?;
     }
     if let Some(priority) = process.io_priority {
         schedule::set_io_priority(priority).context(|| "process.ioPriority")?;

@@ -73,7 +73,9 @@ impl core::fmt::Display for Status {
         match self {
             Self::Exited(code) => write!(f, "exit status {code}"),
             // A seccomp filter's doing.
-            Self::Signaled(31) => write!(f, "killed by signal 31: bad system call"),
+            Self::Signaled(number) if *number == Signal::SYS.as_raw() => {
+                write!(f, "killed by signal {number}: bad system call")
+            }
             Self::Signaled(number) => write!(f, "killed by signal {number}"),
         }
     }
