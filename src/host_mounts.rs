@@ -2,9 +2,9 @@
 //! and must not outlive it. Only for such containers, and for --no-pivot, is mountinfo read.
 
 use crate::container::Record;
-use crate::error::{Context, Result};
+use crate::error::Result;
 use crate::init::mounts::detach;
-use crate::mountinfo;
+use crate::mountinfo::{self, Mount};
 use crate::plan::Plan;
 use crate::plan::rootfs::{Rootfs, Switch};
 use rustix::io::Errno;
@@ -66,8 +66,10 @@ pub fn remove(record: &Record) -> Result<()> {
 pub fn of_kernel() -> Result<Vec<CString>> {
     let of_kernel =
         |mount: &Mount<'_>| mount.root == b"/" && [&b"proc"[..], b"sysfs"].contains(&mount.kind);
-    let table = table()?;
-    let points = mounts(&table).filter(of_kernel).map(|mount| mount.point);
+    let table = mountinfo::table()?;
+    let points = mountinfo::mounts(&table)
+        .filter(of_kernel)
+        .map(|mount| mount.point);
     Ok(points
         .filter_map(|point| CString::new(point.into_os_string().into_vec()).ok())
         .collect())
@@ -75,54 +77,7 @@ pub fn of_kernel() -> Result<Vec<CString>> {
 
 /// The mount points at and below `root`, in the order in which they were mounted.
 fn mounted_below(root: &Path) -> Result<Vec<PathBuf>> {
-    let table = table()?;
-    let points = mounts(&table).map(|mount| mount.point);
+    let table = mountinfo::table()?;
+    let points = mountinfo::mounts(&table).map(|mount| mount.point);
     Ok(points.filter(|point| point.starts_with(root)).collect())
-}
-
-/// What a line of mountinfo says (proc_pid_mountinfo(5)).
-struct Mount<'a> {
-    /// What of the file system is mounted.
-    root: &'a [u8],
-    point: PathBuf,
-    kind: &'a [u8],
-}
-
-impl<'a> Mount<'a> {
-    fn parse(line: &'a [u8]) -> Option<Self> {
-        let mut fields = line.split(|&byte| byte == b' ');
-        let root = fields.nth(3)?;
-        let point = mountinfo::path(fields.next()?);
-        // The optional fields end with a dash.
-        let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-        Some(Self { root, point, kind })
-    }
-}
-
-fn table() -> Result<Vec<u8>> {
-    std::fs::read("/proc/self/mountinfo").context(|| "reading /proc/self/mountinfo")
-}
-
-fn mounts(table: &[u8]) -> impl Iterator<Item = Mount<'_>> {
-    table.split(|&byte| byte == b'\n').filter_map(Mount::parse)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mount_point_with_spaces_is_read_as_it_is() {
-        let line = b"36 35 98:0 / /mnt/a\\040b\\134 rw,noatime - ext3 /dev/root rw";
-        let mount = Mount::parse(line).unwrap();
-        assert_eq!(mount.point, PathBuf::from("/mnt/a b\\"));
-        assert_eq!((mount.root, mount.kind), (&b"/"[..], &b"ext3"[..]));
-        assert!(Mount::parse(b"").is_none());
-    }
-
-    #[test]
-    fn optional_fields_are_passed_over() {
-        let line = b"36 35 98:0 /a /mnt rw shared:1 master:2 - proc proc rw";
-        assert_eq!(Mount::parse(line).unwrap().kind, b"proc");
-    }
 }

@@ -1,14 +1,12 @@
 //! Where resctrl is mounted: wherever its administrator wants it.
 
-use crate::error::{Code, Context, Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::mountinfo;
 use std::path::PathBuf;
 
-const TABLE: &str = "/proc/self/mountinfo";
-
 /// The mount point.
 pub fn point() -> Result<PathBuf> {
-    let table = std::fs::read(TABLE).context(|| format!("reading {TABLE}"))?;
+    let table = mountinfo::table()?;
     found_in(&table).ok_or_else(|| {
         let message = "linux.intelRdt: there is no resctrl file system";
         Error::new(Code::Unsupported, message)
@@ -17,13 +15,8 @@ pub fn point() -> Result<PathBuf> {
 }
 
 fn found_in(table: &[u8]) -> Option<PathBuf> {
-    table.split(|&byte| byte == b'\n').find_map(|line| {
-        let mut fields = line.split(|&byte| byte == b' ');
-        let point = fields.by_ref().nth(4)?;
-        // The optional fields end with a dash (proc_pid_mountinfo(5)).
-        fields.by_ref().find(|field| field == b"-")?;
-        (fields.next()? == b"resctrl").then(|| mountinfo::path(point))
-    })
+    let is_resctrl = |mount: &mountinfo::Mount<'_>| mount.kind == b"resctrl";
+    Some(mountinfo::mounts(table).find(is_resctrl)?.point)
 }
 
 #[cfg(test)]

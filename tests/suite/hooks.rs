@@ -193,12 +193,7 @@ fn environment_of_start_container(t: &Sandbox) {
 /// As with runc, whose users' hooks count on it.
 fn working_directory_of_create_container_is_the_rootfs(t: &Sandbox) {
     let mut c = t.container();
-    hook(
-        t,
-        &mut c,
-        "createContainer",
-        "pwd; touch ./etc/made; ls -l /proc/self/cwd >&2",
-    );
+    hook(t, &mut c, "createContainer", "touch ./etc/made");
     c.args(["ls", "/etc/made"]).run().ok().prints("/etc/made");
 }
 
